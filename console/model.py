@@ -158,7 +158,7 @@ class Group:
 
     @property
     def lag(self) -> int | None:
-        """The sum over partitions with a known lag; None when there is none. No commit is left out, not counted as 0."""
+        """The sum over partitions with a known lag; None when there is none. No commit is left out, not taken as 0."""
         known = [p.lag for p in self.partitions or () if p.lag is not None]
         return sum(known) if known else None
 

@@ -1,9 +1,9 @@
 """Bytes and strings from elsewhere -> text that is safe to display; numbers, durations and sizes as people write them.
 
 Names, keys, headers, bodies and error strings come from other people's programs. Printed raw they can move the cursor,
-set the clipboard (OSC 52), reorder what is read (bidi controls, CVE-2021-42574) or hide (zero-width characters). Nothing
-else in the program may print them: `safe` for one line, `block` for many. What is made visible is reversible by eye:
-ESC becomes `␛`, C1 `\\x9b`, bidi and invisible characters `\\u202e`, bytes that are not UTF-8 `\\xff`.
+set the clipboard (OSC 52), reorder what is read (bidi controls, CVE-2021-42574) or hide (zero-width characters).
+Nothing else in the program may print them: `safe` for one line, `block` for many. What is made visible is reversible
+by eye: ESC becomes `␛`, C1 `\\x9b`, bidi and invisible characters `\\u202e`, bytes that are not UTF-8 `\\xff`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def safe(raw: str | bytes, limit: int = _LIMIT) -> str:
 
 
 def block(raw: str | bytes, limit: int = 262_144) -> str:
-    """Many lines of displayable text: line feeds are kept, CRLF counts as one, tabs become four spaces, the rest as `safe`.
+    """Many lines of displayable text: line feeds kept (CRLF counts as one), tabs four spaces, the rest as `safe`.
 
     What is cut after `limit` characters ends in `…`.
     """
@@ -147,7 +147,7 @@ def duration(seconds: float | None) -> str:
 
 
 def behind(seconds: float | None, source: str | None) -> str:
-    """A time behind with its tier: "=6m10s" (record), "~2m04s" (history), ">=5m00s" (lower bound); a dash when unknown."""
+    """A time behind with its tier: "=6m10s" (record), "~2m04s" (history), ">=5m00s" (lower bound), a dash (unknown)."""
     if seconds is None:
         return DASH
     return {"record": "=", "history": "~", "lower_bound": ">="}.get(source or "", "") + duration(seconds)

@@ -1,0 +1,28 @@
+"""A plan as people read it before they say yes: the same value feeds the dialog and the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from console.model import JobKind
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """A change that has not happened yet, in words.
+
+    `facts` are label and text (what, how many, from where to where, who else is touched), `warnings` what cannot be
+    undone or needs care, `columns` and `rows` the diff, `command` the command line that does the same, `target` the
+    name a production profile asks to be typed, `undo` how it is undone ("" when it cannot be).
+    The strings hold text from elsewhere: they pass `console.text` where they are displayed.
+    """
+
+    kind: JobKind
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    command: str
+    target: str
+    warnings: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    undo: str = ""
