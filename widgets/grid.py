@@ -180,8 +180,8 @@ class Grid(ScrollView, Generic[T], can_focus=True):
     def show(self, items: Sequence[T]) -> None:
         """Swaps the items. The cursor stays on its key; when that is gone, on the nearest row, posting `Vanished`.
 
-        After a moment with no rows at all it returns to the key it had. A list watched from its top stays at its top as long as the cursor is in sight; anywhere else the row under the
-        cursor keeps its place on the screen.
+        After a moment with no rows at all it returns to the key it had. A list watched from its top stays at its top as
+        long as the cursor is in sight; anywhere else the row under the cursor keeps its place on the screen.
         """
         before, was_key, was_item = self._cursor, self._cursor_key, self._cursor_item
         self._items = items
