@@ -10,6 +10,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 from console.history import RATE_WINDOW, Commits, End, History
 from console.model import (
@@ -17,7 +18,6 @@ from console.model import (
     Group,
     GroupPartition,
     KafkaSnapshot,
-    Problem,
     Queue,
     SqsSnapshot,
     Status,
@@ -183,7 +183,7 @@ def _queue_status(queue: Queue) -> tuple[Status, str]:
 
 
 def kafka_attention(snapshot: KafkaSnapshot) -> list[Attention]:
-    """What is wrong on the Kafka side now: groups beyond WARN, dead-letter topics that hold records, what is offline."""
+    """What is wrong on the Kafka side now: groups beyond WARN, dead-letter topics with records, what is offline."""
     found: list[Attention] = []
     for group in snapshot.groups:
         if group.status.rank <= Status.WARN.rank:
@@ -220,18 +220,9 @@ def sqs_attention(snapshot: SqsSnapshot) -> list[Attention]:
     return found
 
 
-def unreachable(side: str, where: str, problem: Problem) -> Attention:
-    """A whole side that did not answer, as one line of attention."""
-    name = "kafka" if side == "kafka" else "sqs"
-    return Attention(
-        Status.UNREACHABLE,
-        "kafka" if side == "kafka" else "sqs",
-        "connection",
-        name,
-        where,
-        problem.message,
-        ("doctor",),
-    )
+def unreachable(side: Literal["kafka", "sqs"], where: str, reason: str) -> Attention:
+    """A whole side that does not answer, as one line of attention."""
+    return Attention(Status.UNREACHABLE, side, "connection", side, where, reason, ("doctor",))
 
 
 def attention(kafka: KafkaSnapshot | None, sqs: SqsSnapshot | None) -> tuple[Attention, ...]:

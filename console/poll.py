@@ -20,9 +20,9 @@ _BACKOFF_LIMIT = 8
 class Poller(Generic[T]):
     """Calls `look` every `every` seconds until stopped, and hands on its result or its exception.
 
-    Only one call is under way at a time. After failures the pause doubles, up to eight times `every`. `paused` polls
-    nothing until `resume` or `now`. `on_result(value, generation)` and `on_error(error, generation)` run on the poller's
-    thread; generations count up, so that a receiver can drop what is older than what it has.
+    Only one call is under way at a time. After failures the pause doubles, up to eight times `every`. A paused one asks
+    nothing until `resume` or `now`. `on_result(value, generation)` and `on_error(error, generation)` run on the
+    poller's thread; generations count up, so that a receiver can drop what is older than what it has.
     """
 
     def __init__(

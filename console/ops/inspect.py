@@ -1,0 +1,256 @@
+"""Look without touching: both sides as frozen snapshots with health filled in. Joins no group, commits nothing.
+
+Only `peek`, and `dead_letter` of a queue, receive from a queue: under the peek budget, because they were asked to.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from console import health
+from console.errors import NotFound
+from console.model import (
+    Attention,
+    DeadLetters,
+    Group,
+    KafkaSnapshot,
+    Message,
+    Queue,
+    SqsSnapshot,
+    Status,
+    Topic,
+)
+from console.ops import targets
+from console.ops.clusters import cluster
+from console.text import plural
+
+if TYPE_CHECKING:
+    from console.ops.session import Session
+    from console.sqs.peek import Peek
+
+DEAD_LETTER_PAGE = 200
+"""How many dead letters are read at most when one place is opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterView:
+    """One dead-letter place opened: what it is, the messages read (newest first), and how much of it that is.
+
+    `whole` is True only when every message that was there has been seen; `note` says in words what was read.
+    """
+
+    letters: DeadLetters
+    messages: tuple[Message, ...]
+    whole: bool
+    note: str
+
+
+def kafka(
+    session: Session, timeout: float | None = None, on_partial: Callable[[KafkaSnapshot], None] | None = None
+) -> KafkaSnapshot:
+    """One look at the Kafka side, noted in the session's history, with status, rates, trend and time behind.
+
+    `on_partial` gets unfinished pictures as they fill in. Raises `Unreachable` when nothing at all could be seen within
+    `timeout` seconds, `UsageError` when there is no Kafka side.
+    """
+    client = session.require_kafka()
+    partial: Callable[[KafkaSnapshot], None] | None = None
+    if on_partial is not None:
+
+        def partial(seen: KafkaSnapshot) -> None:
+            on_partial(_judged(session, seen))
+
+    seen = client.snapshot(timeout=timeout, on_partial=partial)
+    session.history.note_kafka(seen)
+    return _judged(session, seen)
+
+
+def sqs(session: Session, timeout: float | None = None) -> SqsSnapshot:
+    """One look at the SQS side, noted in the history, with status and trend. Raises as `kafka`, and `Denied`."""
+    seen = session.require_sqs().snapshot(timeout=timeout)
+    session.history.note_sqs(seen)
+    return replace(seen, queues=tuple(health.queue_health(q, session.history) for q in seen.queues))
+
+
+def _judged(session: Session, seen: KafkaSnapshot) -> KafkaSnapshot:
+    history = session.history
+    patterns = session.settings.dead_letter_topics
+    return replace(
+        seen,
+        groups=tuple(health.group_health(g, history, seen.at) for g in seen.groups),
+        topics=tuple(_topic(t, patterns, session, seen.at) for t in seen.topics),
+    )
+
+
+def _topic(topic: Topic, patterns: Sequence[str], session: Session, now: float) -> Topic:
+    from console.kafka.deadletter import is_dead_letter_topic
+
+    rate = session.history.topic_rate(topic.name, (p.partition for p in topic.partitions), now)
+    dead = not topic.internal and is_dead_letter_topic(topic.name, patterns)
+    return replace(topic, dead_letter=dead, produced_rate=rate)
+
+
+def group(session: Session, name: str, timeout: float | None = None) -> Group:
+    """One group with its members, every partition of its topics, and the record times at its commits ("=").
+
+    Raises `NotFound` for a name the cluster does not have.
+    """
+    client = session.require_kafka()
+    seen = client.group(name, timeout=timeout)
+    now = time.time()
+    session.history.note_kafka(KafkaSnapshot(at=now, groups=(seen,)))
+    positions = {
+        (p.topic, p.partition): p.committed
+        for p in seen.partitions or ()
+        if p.committed is not None and p.lag and not p.lost
+    }
+    times = client.record_times(positions, timeout=timeout) if positions else {}
+    partitions = []
+    for p in seen.partitions or ():
+        written = times.get((p.topic, p.partition))
+        if written is not None:
+            p = replace(p, lag_seconds=max(0.0, now - written), lag_seconds_source="record")
+        partitions.append(p)
+    timed = replace(seen, partitions=tuple(partitions) if seen.partitions is not None else None)
+    return health.group_health(timed, session.history, now)
+
+
+def topic(session: Session, name: str, timeout: float | None = None) -> Topic:
+    """One topic with its configuration. Raises `NotFound`."""
+    return _topic(
+        session.require_kafka().topic(name, timeout=timeout), session.settings.dead_letter_topics, session, time.time()
+    )
+
+
+def topics(session: Session, timeout: float | None = None) -> tuple[Topic, ...]:
+    """All topics, dead-letter topics flagged."""
+    now = time.time()
+    patterns = session.settings.dead_letter_topics
+    return tuple(_topic(t, patterns, session, now) for t in session.require_kafka().topics(timeout=timeout))
+
+
+def queue(session: Session, name: str, timeout: float | None = None) -> Queue:
+    """One queue with its attributes and DLQ relations. Raises `NotFound`."""
+    return health.queue_health(session.require_sqs().queue(name, timeout=timeout), session.history)
+
+
+def peek(session: Session, name: str, max_messages: int = 10, force: bool = False) -> Peek:
+    """Up to `max_messages` of a queue, leased, read and released. Costs a receive each: see the peek budget.
+
+    Raises `NotFound`, and `Refused` when the budget does not allow it and `force` is not set.
+    """
+    return session.require_sqs().peek(name, max_messages, force=force)
+
+
+def attention(kafka_side: KafkaSnapshot | None, sqs_side: SqsSnapshot | None) -> tuple[Attention, ...]:
+    """What is wrong now on both sides, the worst first."""
+    return health.attention(kafka_side, sqs_side)
+
+
+def dead_letters(kafka_side: KafkaSnapshot | None, sqs_side: SqsSnapshot | None) -> tuple[DeadLetters, ...]:
+    """Every dead-letter queue and topic seen in two snapshots, the fullest first. Reads no message."""
+    found = [_queue_letters(q) for q in (sqs_side.queues if sqs_side else ()) if health.is_dead_letter_queue(q)]
+    found += [_topic_letters(t) for t in (kafka_side.topics if kafka_side else ()) if t.dead_letter]
+    return tuple(sorted(found, key=lambda d: (-(d.count or 0), d.target)))
+
+
+def _queue_letters(q: Queue) -> DeadLetters:
+    held = None if q.visible is None else q.visible + (q.in_flight or 0) + (q.delayed or 0)
+    expires = None
+    if q.oldest_seconds is not None and q.retention_seconds is not None:
+        expires = max(0.0, q.retention_seconds - q.oldest_seconds)
+    return DeadLetters(
+        target=f"sqs:{q.name}",
+        kind="queue",
+        count=held,
+        oldest_seconds=q.oldest_seconds,
+        expires_seconds=expires,
+        source=q.dlq_of,
+        status=q.status,
+        reason=q.reason,
+    )
+
+
+def _topic_letters(t: Topic) -> DeadLetters:
+    held = t.records
+    status = Status.UNKNOWN if held is None else Status.DEAD_LETTERS if held else Status.OK
+    return DeadLetters(
+        target=f"kafka:{t.name}",
+        kind="topic",
+        count=held,
+        status=status,
+        reason=plural(held, "dead letter") if held else "",
+    )
+
+
+def dead_letter(
+    session: Session, target: str, limit: int = DEAD_LETTER_PAGE, force: bool = False, timeout: float | None = None
+) -> DeadLetterView:
+    """One dead-letter queue or topic opened: its messages (newest first, at most `limit`) and their failure clusters.
+
+    A queue is swept under a lease and released again; a topic is read without joining a group. Raises `NotFound` for a
+    name neither side has, `Refused` by the peek budget when the DLQ has a redrive policy of its own.
+    """
+    found = _resolve(session, target, timeout)
+    return (
+        _queue_view(session, found.name, limit, force, timeout)
+        if found.side == "sqs"
+        else _topic_view(session, found.name, limit, timeout)
+    )
+
+
+def _resolve(session: Session, target: str, timeout: float | None) -> targets.Target:
+    side, name = targets.parse(target)
+    if side is not None:
+        return targets.Target(side, name)
+    topic_names = {t.name for t in topics(session, timeout)} if session.settings.kafka else set()
+    queue_names: set[str] = set()
+    if session.settings.sqs:
+        try:
+            queue_names = {session.require_sqs().queue(name, timeout=timeout).name}
+        except NotFound:
+            queue_names = set()
+    return targets.resolve(target, topic_names, queue_names)
+
+
+def _queue_view(session: Session, name: str, limit: int, force: bool, timeout: float | None) -> DeadLetterView:
+    letters = _queue_letters(queue(session, name, timeout))
+    seen = session.require_sqs().peek(name, limit, force=force, timeout=timeout)
+    messages = tuple(sorted(seen.messages, key=lambda m: m.timestamp or 0.0, reverse=True))
+    return DeadLetterView(_with_clusters(letters, messages), messages, seen.whole, seen.note)
+
+
+def _topic_view(session: Session, name: str, limit: int, timeout: float | None) -> DeadLetterView:
+    from console.kafka.deadletter import failure
+    from console.kafka.read import read_last
+
+    seen = topic(session, name, timeout)
+    settings = session.settings.kafka
+    assert settings is not None  # topic() required the Kafka side
+    read = read_last(settings, name, limit, timeout=timeout or session.settings.timeout)
+    messages = []
+    sources: set[str] = set()
+    for message in reversed(read):
+        why = failure(message.headers)
+        if why is not None:
+            if why.original_topic:
+                sources.add(why.original_topic)
+            error = ": ".join(part for part in (why.exception, why.message) if part)
+            message = replace(message, error=message.error or error or None)
+        messages.append(message)
+    held = seen.records
+    whole = held is not None and len(messages) >= held
+    note = f"the last {len(messages):,} of {held:,}" if held is not None and not whole else "all of it"
+    letters = replace(_topic_letters(seen), source=tuple(sorted(sources)))
+    return DeadLetterView(_with_clusters(letters, messages), tuple(messages), whole, f"{note}; no group joined")
+
+
+def _with_clusters(letters: DeadLetters, messages: Sequence[Message]) -> DeadLetters:
+    times = [m.timestamp for m in messages if m.timestamp is not None]
+    oldest = letters.oldest_seconds
+    if oldest is None and times:
+        oldest = max(0.0, time.time() - min(times))
+    return replace(letters, clusters=cluster(messages), oldest_seconds=oldest)
