@@ -1,0 +1,81 @@
+"""The one place where errors become a line on stderr and an exit code.
+
+What a user or the network can cause is one line, `logq: what, why, what to do`, made safe for terminals. Anything else
+is a bug and says so; `LOGQ_DEBUG=1` shows its traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from console.errors import LogqError, Stopped
+from console.text import safe
+
+FAILED = 1
+STOPPED = Stopped.exit_code
+
+
+def complain(message: str) -> None:
+    """Write one safe line to stderr; a closed stderr is no reason to fail."""
+    try:
+        sys.stderr.write(f"logq: {safe(message)}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass
+
+
+def guarded(argv: Sequence[str] | None) -> int:
+    """Run the command line and return the exit code, whatever happens in it."""
+    from console.cli.app import root
+    from console.cli.run import Run
+
+    run = Run()
+    try:
+        code = root.main(args=None if argv is None else list(argv), prog_name="logq", standalone_mode=False, obj=run)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except LogqError as error:
+        complain(str(error))
+        return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else error.format_message(), err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        complain(_usage(error))
+        return error.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        complain("stopped")
+        return STOPPED
+    except BrokenPipeError:
+        _silence_stdout()
+        return FAILED
+    except Exception as error:
+        if os.environ.get("LOGQ_DEBUG"):
+            import traceback
+
+            traceback.print_exc()
+        complain(
+            f"{type(error).__name__}: {error}: this is a bug in logq; LOGQ_DEBUG=1 shows the traceback for a report"
+        )
+        return FAILED
+    finally:
+        run.close()
+
+
+def _usage(error: click.ClickException) -> str:
+    message = " ".join(error.format_message().split())
+    context = getattr(error, "ctx", None)
+    return f"{message} (see {context.command_path} --help)" if isinstance(context, click.Context) else message
+
+
+def _silence_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's last flush does not complain about the closed pipe."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+    except (OSError, ValueError):
+        pass

@@ -1,0 +1,113 @@
+"""`logq queue`: SQS queues and, on request, a careful look inside."""
+
+from __future__ import annotations
+
+import click
+
+from console import text
+from console.cli import shapes
+from console.cli.options import NounGroup
+from console.cli.output import Answer, Column, emit, facts, table
+from console.cli.run import Run
+from console.model import Queue, Severity
+
+
+@click.group("queue", cls=NounGroup)
+def command() -> None:
+    """SQS queues: list, show, peek."""
+
+
+def _severity(queue: Queue) -> Severity:
+    return queue.status.severity
+
+
+QUEUE_COLUMNS: tuple[Column[Queue], ...] = (
+    Column("queue", lambda q: q.name, least=16),
+    Column("type", lambda q: q.type, drop=6),
+    Column("visible", lambda q: text.count(q.visible), "right"),
+    Column("in flight", lambda q: text.count(q.in_flight), "right"),
+    Column("delayed", lambda q: text.count(q.delayed), "right", drop=3),
+    Column("oldest", lambda q: text.duration(q.oldest_seconds), "right", drop=2),
+    Column("dlq", lambda q: q.dlq or text.DASH, least=8, drop=4),
+    Column("dlq of", lambda q: ", ".join(q.dlq_of) or text.DASH, least=8, drop=5),
+    Column("max receive", lambda q: text.count(q.max_receive), "right", drop=7),
+    Column("retention", lambda q: text.duration(q.retention_seconds), "right", drop=8),
+    Column("reason", lambda q: q.reason or (q.problem.message if q.problem else ""), least=20, drop=1),
+)
+
+
+def worst_first(queues: tuple[Queue, ...]) -> list[Queue]:
+    """Queues by how bad they are, then by what waits in them, then by name."""
+    return sorted(queues, key=lambda q: (-q.status.rank, -(q.visible or 0), q.name))
+
+
+@command.command("list")
+@click.pass_obj
+def list_queues(run: Run) -> None:
+    """Every queue of the region, worst first. Counts are SQS's own approximations."""
+    from console.ops import inspect
+
+    session = run.session
+    session.require_sqs()
+    snapshot = inspect.sqs(session)
+    queues = worst_first(snapshot.queues)
+    rows = [shapes.queue(q) for q in queues]
+    emit(
+        run,
+        Answer(
+            lists={"queues": rows},
+            rows=rows,
+            fields=shapes.QUEUE,
+            page=lambda width, color: table(QUEUE_COLUMNS, queues, width, color, _severity),
+            at=snapshot.at,
+            problems=snapshot.problems,
+        ),
+    )
+
+
+@command.command("show")
+@click.argument("queue")
+@click.pass_obj
+def show_queue(run: Run, queue: str) -> None:
+    """One queue: counts, retention, redrive policy and dead-letter relations both ways."""
+    from console.ops import inspect
+
+    session = run.session
+    session.require_sqs()
+    found = inspect.queue(session, queue)
+    rows = [shapes.queue(found)]
+    emit(
+        run,
+        Answer(
+            lists={"queues": rows},
+            rows=rows,
+            fields=shapes.QUEUE,
+            page=lambda width, color: _page(found, color),
+            at=found.seen_at,
+            problems=(found.problem,) if found.problem else (),
+        ),
+    )
+
+
+def _page(queue: Queue, color: bool) -> list[str]:
+    return facts(
+        [
+            ("queue", queue.name),
+            ("url", queue.url),
+            ("type", queue.type),
+            ("status", queue.status + (f": {queue.reason}" if queue.reason else "")),
+            ("visible", text.count(queue.visible)),
+            ("in flight", text.count(queue.in_flight)),
+            ("delayed", text.count(queue.delayed)),
+            (
+                "oldest",
+                text.duration(queue.oldest_seconds) + (f" ({queue.oldest_reason})" if queue.oldest_reason else ""),
+            ),
+            ("visibility timeout", text.duration(queue.visibility_timeout)),
+            ("retention", text.duration(queue.retention_seconds)),
+            ("dlq", f"{queue.dlq} after {text.count(queue.max_receive)} receives" if queue.dlq else text.DASH),
+            ("dlq of", ", ".join(queue.dlq_of) or text.DASH),
+            *queue.extra,
+        ],
+        color,
+    )

@@ -1,0 +1,280 @@
+"""What was seen -> the JSON fields of the contract: raw values, RFC 3339 times, seconds, bytes, null for unknown.
+
+The field names are what scripts hold on to: adding one is free, renaming or dropping one is not.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from console.model import (
+    Attention,
+    Check,
+    Cluster,
+    DeadLetters,
+    Group,
+    GroupPartition,
+    Job,
+    Member,
+    Message,
+    Outcome,
+    Problem,
+    Queue,
+    Topic,
+    TopicPartition,
+)
+
+
+def _fields(names: str) -> tuple[str, ...]:
+    return tuple(names.split())
+
+
+GROUP = _fields(
+    "group type state status reason members lag lag_seconds lag_seconds_source lost no_commit topics partitions"
+)
+PARTITION = _fields(
+    "topic partition leader start committed end stable_end lag lost lag_seconds member client_id host status reason"
+)
+TOPIC = _fields("topic partitions replication records internal dead_letter reason")
+TOPIC_PARTITION = _fields("topic partition leader replicas isr offline start end stable_end reason")
+QUEUE = _fields(
+    "name url type visible in_flight delayed oldest_seconds dlq dlq_of max_receive retention_seconds status reason"
+)
+DLQ = _fields("target kind count oldest_seconds expires_seconds source clusters")
+MESSAGE = _fields("target id partition offset timestamp key value headers attributes receive_count group_id error")
+JOB = _fields("job kind source target state done failed left started finished")
+ATTENTION = _fields("status side kind name where reason")
+CHECK = _fields("check ok message remedy")
+
+
+def when(at: float | None) -> str | None:
+    """Epoch seconds as RFC 3339 in UTC with milliseconds; None when unknown or outside the calendar."""
+    if at is None:
+        return None
+    try:
+        moment = datetime.fromtimestamp(at, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def raw(value: str | bytes | None) -> str | dict[str, str] | None:
+    """Text as it is; bytes (or surrogate-escaped text) that are not UTF-8 as `{"base64": …}`."""
+    if value is None:
+        return None
+    data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8")
+            return value
+        except UnicodeEncodeError:
+            try:
+                data = value.encode("utf-8", "surrogateescape")
+            except UnicodeEncodeError:
+                return {"base64": base64.b64encode(data).decode("ascii")}
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode("ascii")}
+
+
+def problem(p: Problem) -> dict[str, Any]:
+    """One problem of the envelope."""
+    return {"where": raw(p.where), "code": raw(p.code), "message": raw(p.message)}
+
+
+def group(g: Group) -> dict[str, Any]:
+    """A group with its partitions nested, so that one call answers for all groups."""
+    seen = g.partitions is not None
+    return {
+        "group": raw(g.name),
+        "type": g.type,
+        "state": g.state or None,
+        "status": g.status.value,
+        "reason": raw(g.reason),
+        "members": None if g.members is None else len(g.members),
+        "lag": g.lag,
+        "lag_seconds": g.lag_seconds,
+        "lag_seconds_source": g.lag_seconds_source,
+        "lost": g.lost,
+        "no_commit": g.no_commit if seen else None,
+        "topics": [raw(t) for t in g.topics] if seen else None,
+        "partitions": [partition(p) for p in g.partitions] if g.partitions is not None else None,
+    }
+
+
+def partition(p: GroupPartition) -> dict[str, Any]:
+    """One partition as a group reads it."""
+    return {
+        "topic": raw(p.topic),
+        "partition": p.partition,
+        "leader": p.leader,
+        "start": p.start,
+        "committed": p.committed,
+        "end": p.end,
+        "stable_end": p.stable_end,
+        "lag": p.lag,
+        "lost": p.lost,
+        "lag_seconds": p.lag_seconds,
+        "member": raw(p.member),
+        "client_id": raw(p.client_id),
+        "host": raw(p.host),
+        "status": p.status.value,
+        "reason": raw(p.reason or (p.problem.message if p.problem else "")),
+    }
+
+
+def member(m: Member) -> dict[str, Any]:
+    """One member of a group and what is assigned to it."""
+    return {
+        "member": raw(m.id),
+        "client_id": raw(m.client_id),
+        "host": raw(m.host),
+        "instance_id": raw(m.instance_id),
+        "assignment": [{"topic": raw(topic), "partitions": list(numbers)} for topic, numbers in m.assignment],
+    }
+
+
+def topic(t: Topic) -> dict[str, Any]:
+    """A topic in one line; `records` is the offsets held, an upper bound where compacted."""
+    return {
+        "topic": raw(t.name),
+        "partitions": len(t.partitions) or None,
+        "replication": max((len(p.replicas) for p in t.partitions), default=None) or None,
+        "records": t.records if t.partitions else None,
+        "internal": t.internal,
+        "dead_letter": t.dead_letter,
+        "reason": raw(t.problem.message if t.problem else ""),
+    }
+
+
+def topic_partition(name: str, p: TopicPartition) -> dict[str, Any]:
+    """One partition of a topic: where it lives, how far it reaches."""
+    return {
+        "topic": raw(name),
+        "partition": p.partition,
+        "leader": p.leader,
+        "replicas": list(p.replicas),
+        "isr": list(p.isr),
+        "offline": list(p.offline),
+        "start": p.start,
+        "end": p.end,
+        "stable_end": p.stable_end,
+        "reason": raw(p.problem.message if p.problem else ""),
+    }
+
+
+def queue(q: Queue) -> dict[str, Any]:
+    """A queue with its approximate counts."""
+    return {
+        "name": raw(q.name),
+        "url": raw(q.url),
+        "type": q.type,
+        "visible": q.visible,
+        "in_flight": q.in_flight,
+        "delayed": q.delayed,
+        "oldest_seconds": q.oldest_seconds,
+        "dlq": raw(q.dlq),
+        "dlq_of": [raw(name) for name in q.dlq_of],
+        "max_receive": q.max_receive,
+        "retention_seconds": q.retention_seconds,
+        "status": q.status.value,
+        "reason": raw(q.reason or (q.problem.message if q.problem else "")),
+    }
+
+
+def dlq(d: DeadLetters, clusters: bool = False) -> dict[str, Any]:
+    """Dead letters; `clusters` is null where nobody looked inside."""
+    return {
+        "target": raw(d.target),
+        "kind": d.kind,
+        "count": d.count,
+        "oldest_seconds": d.oldest_seconds,
+        "expires_seconds": d.expires_seconds,
+        "source": [raw(name) for name in d.source],
+        "clusters": [cluster(c) for c in d.clusters] if clusters else None,
+    }
+
+
+def cluster(c: Cluster) -> dict[str, Any]:
+    """Dead letters that failed the same way."""
+    return {
+        "id": c.id,
+        "label": raw(c.label),
+        "count": c.count,
+        "first": when(c.first),
+        "last": when(c.last),
+        "example": message(c.example) if c.example else None,
+    }
+
+
+def message(m: Message) -> dict[str, Any]:
+    """A record or message, raw. Kafka's headers may repeat a name, so they are a list."""
+    return {
+        "target": raw(m.target),
+        "id": raw(m.id),
+        "partition": m.partition,
+        "offset": m.offset,
+        "timestamp": when(m.timestamp),
+        "key": raw(m.key),
+        "value": raw(m.value),
+        "headers": [{"name": raw(name), "value": raw(value)} for name, value in m.headers],
+        "attributes": {name: raw(value) for name, value in m.attributes},
+        "receive_count": m.receive_count,
+        "group_id": raw(m.group_id),
+        "error": raw(m.error),
+    }
+
+
+def job(j: Job) -> dict[str, Any]:
+    """One change in the journal."""
+    return {
+        "job": j.id,
+        "kind": j.kind,
+        "source": raw(j.source),
+        "target": raw(j.target),
+        "state": j.state,
+        "done": j.done,
+        "failed": j.failed,
+        "left": j.left,
+        "started": when(j.started),
+        "finished": when(j.finished),
+    }
+
+
+def attention(a: Attention) -> dict[str, Any]:
+    """One thing that is wrong now."""
+    return {
+        "status": a.status.value,
+        "side": a.side,
+        "kind": a.kind,
+        "name": raw(a.name),
+        "where": raw(a.where),
+        "reason": raw(a.reason),
+    }
+
+
+def check(c: Check) -> dict[str, Any]:
+    """One line of the doctor."""
+    return {"check": raw(c.name), "ok": c.ok, "message": raw(c.message), "remedy": raw(c.remedy)}
+
+
+def outcome(o: Outcome) -> dict[str, Any]:
+    """How a change ended."""
+    return {
+        "job": o.job,
+        "state": o.state,
+        "done": o.done,
+        "failed": o.failed,
+        "left": o.left,
+        "lines": [raw(line) for line in o.lines],
+        "problems": problems(o.problems),
+    }
+
+
+def problems(items: Iterable[Problem]) -> list[dict[str, Any]]:
+    """The envelope's list."""
+    return [problem(p) for p in items]

@@ -1,0 +1,224 @@
+"""`logq status`: both sides on one page, what is wrong first."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from console import text
+from console.cli import shapes
+from console.cli.group import GROUP_COLUMNS
+from console.cli.group import worst_first as worst_groups
+from console.cli.options import Command
+from console.cli.output import Answer, Column, emit, sign, styled, table, tone
+from console.cli.queue import QUEUE_COLUMNS
+from console.cli.queue import worst_first as worst_queues
+from console.cli.run import Run
+from console.errors import LogqError, Unmet
+from console.model import Attention, Group, KafkaSnapshot, Problem, SqsSnapshot, Status
+
+if TYPE_CHECKING:
+    from console.ops.session import Session
+
+_SHOWN = 15
+_RATES: tuple[Column[Group], ...] = (
+    Column("in/s", lambda g: text.rate(g.produced_rate), "right", drop=5),
+    Column("out/s", lambda g: text.rate(g.consumed_rate), "right", drop=5),
+)
+
+
+@click.command("status", cls=Command)
+@click.option("--check", is_flag=True, help="Exit 5 when anything is worse than WARN.")
+@click.option(
+    "--over",
+    type=click.FloatRange(min=0, max=300),
+    default=1.5,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between the two looks that rates and movement are told from; 0 looks once.",
+)
+@click.pass_obj
+def command(run: Run, check: bool, over: float) -> None:
+    """Both sides on one page, problems first, each with its reason."""
+    session = run.session
+    looked = look(session, over)
+    emit(run, answer(looked))
+    if looked.kafka is None and looked.sqs is None:
+        raise click.exceptions.Exit(1)
+    worse = [a for a in looked.attention if a.status.rank > Status.WARN.rank]
+    if check and worse:
+        raise Unmet(
+            f"{text.plural(len(worse), 'thing')} worse than WARN; the first: {worse[0].name}: {worse[0].reason}"
+        )
+
+
+class Looked:
+    """What both sides answered; a side that was not asked or did not answer is None, and `problems` says why."""
+
+    __slots__ = ("at", "attention", "kafka", "problems", "sqs")
+
+    def __init__(self, kafka: KafkaSnapshot | None, sqs: SqsSnapshot | None, problems: tuple[Problem, ...]) -> None:
+        self.at = time.time()
+        self.kafka = kafka
+        self.sqs = sqs
+        self.problems = problems
+        self.attention: tuple[Attention, ...] = ()
+
+
+def look(session: Session, over: float) -> Looked:
+    """Look at both sides at once, and again `over` seconds later when that is not 0.
+
+    One side's failure is a problem beside the other's answer. When the second look fails, the first one stands.
+    """
+    from console.ops import inspect
+
+    first = _both(session)
+    found = first
+    if over > 0 and (first.kafka is not None or first.sqs is not None):
+        time.sleep(over)
+        second = _both(session, kafka=first.kafka is not None, sqs=first.sqs is not None)
+        found = Looked(second.kafka or first.kafka, second.sqs or first.sqs, _merged(first.problems, second.problems))
+    found.attention = tuple(inspect.attention(found.kafka, found.sqs))
+    return found
+
+
+def _merged(first: tuple[Problem, ...], second: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    """Sides that already failed in the first look were not asked again: their problems stay."""
+    return tuple(dict.fromkeys((*first, *second)))
+
+
+def _both(session: Session, kafka: bool = True, sqs: bool = True) -> Looked:
+    from console.ops import inspect
+
+    problems: list[Problem] = []
+    seen: dict[str, Any] = {}
+
+    def ask(side: str, question: Callable[[], object]) -> None:
+        try:
+            seen[side] = question()
+        except LogqError as error:
+            problems.append(Problem(side, type(error).__name__.upper(), str(error)))
+        except BaseException as error:  # re-raised in the caller's thread, where it belongs
+            seen["error"] = error
+
+    asked = []
+    if kafka and session.settings.kafka is not None:
+        asked.append(threading.Thread(target=ask, args=("kafka", lambda: inspect.kafka(session)), daemon=True))
+    if sqs and session.settings.sqs is not None:
+        asked.append(threading.Thread(target=ask, args=("sqs", lambda: inspect.sqs(session)), daemon=True))
+    for thread in asked:
+        thread.start()
+    for thread in asked:
+        thread.join()
+    if "error" in seen:
+        raise seen["error"]
+    return Looked(seen.get("kafka"), seen.get("sqs"), tuple(problems))
+
+
+def answer(looked: Looked) -> Answer:
+    """The page in every form: attention first, then each side's counts, then its worst groups and queues."""
+    kafka, sqs = looked.kafka, looked.sqs
+    problems = looked.problems + (kafka.problems if kafka else ()) + (sqs.problems if sqs else ())
+    attention = [shapes.attention(a) for a in looked.attention]
+    groups = worst_groups(kafka.groups) if kafka else []
+    queues = worst_queues(sqs.queues) if sqs else []
+    return Answer(
+        lists={
+            "attention": attention,
+            "kafka": _kafka_counts(kafka),
+            "sqs": _sqs_counts(sqs),
+            "groups": [shapes.group(g) for g in groups] if kafka else None,
+            "queues": [shapes.queue(q) for q in queues] if sqs else None,
+        },
+        rows=attention,
+        fields=shapes.ATTENTION,
+        page=lambda width, color: page(looked, width, color),
+        at=looked.at,
+        problems=problems,
+    )
+
+
+def _kafka_counts(kafka: KafkaSnapshot | None) -> dict[str, Any] | None:
+    if kafka is None:
+        return None
+    lags = [g.lag for g in kafka.groups if g.lag is not None]
+    return {
+        "cluster": kafka.cluster_id,
+        "brokers": len(kafka.brokers),
+        "brokers_reachable": sum(1 for b in kafka.brokers if b.reachable),
+        "groups": len(kafka.groups),
+        "topics": len(kafka.topics),
+        "lag": sum(lags) if lags else None,
+        "complete": kafka.complete,
+    }
+
+
+def _sqs_counts(sqs: SqsSnapshot | None) -> dict[str, Any] | None:
+    if sqs is None:
+        return None
+    counts = {name: [v for q in sqs.queues if (v := getattr(q, name)) is not None] for name in _SQS_COUNTS}
+    return {
+        "region": sqs.region,
+        "endpoint_url": sqs.endpoint_url,
+        "queues": len(sqs.queues),
+        **{name: sum(known) if known or not sqs.queues else None for name, known in counts.items()},
+        "complete": sqs.complete,
+    }
+
+
+_SQS_COUNTS = ("visible", "in_flight", "delayed")
+
+
+def page(looked: Looked, width: int | None, color: bool) -> list[str]:
+    """The status page for people; safe to print."""
+    lines: list[str] = []
+    kafka, sqs = looked.kafka, looked.sqs
+    if looked.attention:
+        lines.append(styled(f"▲ attention {len(looked.attention)}", "bold", color))
+        wide = max(len(text.safe(a.name)) for a in looked.attention)
+        for a in looked.attention:
+            line = f"{text.safe(a.name):<{wide}}  {text.safe(a.where)}  {text.safe(a.reason)}"
+            mark = styled(f"  {sign(a.severity):<2}", tone(a.severity), color)
+            lines.append(mark + (line if width is None else text.clip(line, width - 4)))
+    else:
+        lines.append("nothing needs attention")
+    if kafka is not None:
+        counts = _kafka_counts(kafka) or {}
+        lines += [
+            "",
+            styled(
+                f"kafka: brokers {counts['brokers_reachable']}/{counts['brokers']} · groups {counts['groups']:,} · "
+                f"topics {counts['topics']:,} · behind {text.count(counts['lag'])}",
+                "bold",
+                color,
+            ),
+        ]
+        groups = worst_groups(kafka.groups)
+        columns = (*GROUP_COLUMNS[:3], *_RATES, *GROUP_COLUMNS[4:7], GROUP_COLUMNS[-1])
+        lines += table(columns, groups[:_SHOWN], width, color, lambda g: g.status.severity) if groups else []
+        lines += _more(len(groups), "logq group list", color)
+    if sqs is not None:
+        counts = _sqs_counts(sqs) or {}
+        where = sqs.region or sqs.endpoint_url or "sqs"
+        lines += [
+            "",
+            styled(
+                f"sqs: {text.safe(where)} · queues {counts['queues']:,} · visible {text.count(counts['visible'])} · "
+                f"in flight {text.count(counts['in_flight'])} · delayed {text.count(counts['delayed'])}",
+                "bold",
+                color,
+            ),
+        ]
+        queues = worst_queues(sqs.queues)
+        columns_q = (*QUEUE_COLUMNS[:8], QUEUE_COLUMNS[-1])
+        lines += table(columns_q, queues[:_SHOWN], width, color, lambda q: q.status.severity) if queues else []
+        lines += _more(len(queues), "logq queue list", color)
+    return lines
+
+
+def _more(total: int, command: str, color: bool) -> list[str]:
+    return [styled(f"  … {total - _SHOWN:,} more: {command}", "dim", color)] if total > _SHOWN else []
