@@ -29,10 +29,10 @@ class Status(StrEnum):
     WARN = "WARN"
     LOSING = "LOSING"  # the log start is moving toward the committed offset: data will be lost before it is read
     REWIND = "REWIND"  # the committed offset went backwards and has not regained its earlier value
+    DEAD_LETTERS = "DEAD_LETTERS"  # a dead-letter queue or topic that holds messages
     STALL = "STALL"  # members are there, records are behind, the committed offset does not move
     STOP = "STOP"  # the commit has not moved for longer than the whole window of observed changes
     LOST = "LOST"  # records expired before the group read them
-    DEAD_LETTERS = "DEAD_LETTERS"  # a dead-letter queue or topic that holds messages
     UNREACHABLE = "UNREACHABLE"
 
     @property

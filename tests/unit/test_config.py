@@ -1,0 +1,114 @@
+"""Profiles: strict keys, secrets from elsewhere, and options that only ever make a run safer."""
+
+from pathlib import Path
+
+import pytest
+
+from console import config
+from console.errors import NotFound, UsageError
+
+GOOD = """
+default_profile = "prod"
+[profiles.prod]
+read_only = true
+production = true
+[profiles.prod.kafka]
+bootstrap = "b:9092"
+password_command = "printf hunter2"
+[profiles.prod.kafka.properties]
+"security.protocol" = "SASL_SSL"
+"sasl.username" = "${LOGQ_TEST_USER}"
+"enable.ssl.certificate.verification" = true
+[profiles.prod.sqs]
+region = "eu-west-1"
+[profiles.bare]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LOGQ_TEST_USER", "ada")
+    path = tmp_path / "config.toml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_a_profile_with_secrets_from_elsewhere(file: Path) -> None:
+    settings = config.resolve(file)
+    assert settings.kafka is not None and settings.sqs is not None
+    assert settings.profile == "prod"
+    assert settings.read_only and settings.production
+    assert settings.kafka.properties == {
+        "security.protocol": "SASL_SSL",
+        "sasl.username": "ada",
+        "enable.ssl.certificate.verification": "true",
+        "sasl.password": "hunter2",
+    }
+    assert settings.sqs.region == "eu-west-1"
+    assert "hunter2" not in str(config.redacted(settings))
+    assert "ada" in str(config.redacted(settings))
+
+
+def test_options_win_but_never_make_a_read_only_profile_writable(file: Path) -> None:
+    settings = config.with_overrides(
+        config.resolve(file),
+        bootstrap="c:1",
+        properties={"client.id": "x"},
+        endpoint_url="http://127.0.0.1:1",
+        timeout=3,
+    )
+    assert settings.kafka is not None and settings.sqs is not None
+    assert settings.read_only
+    assert settings.kafka.bootstrap == "c:1"
+    assert settings.kafka.properties["client.id"] == "x"
+    assert settings.kafka.properties["sasl.username"] == "ada"
+    assert (settings.sqs.region, settings.sqs.endpoint_url) == ("eu-west-1", "http://127.0.0.1:1")
+    assert settings.timeout == 3
+
+
+def test_no_file_is_empty_settings(tmp_path: Path) -> None:
+    settings = config.resolve(tmp_path / "none.toml")
+    assert settings.kafka is None and settings.sqs is None
+    with pytest.raises(UsageError, match="-b HOST:PORT"):
+        config.with_overrides(settings, properties={"a": "b"})
+    with pytest.raises(UsageError, match="does not exist"):
+        config.resolve(tmp_path / "none.toml", required=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "profile", "words"),
+    [
+        ("[profiles.a]\nred_only = true", "a", "red_only"),
+        ("[profiles.a.kafka]\nbootstrap = 5", "a", "bootstrap"),
+        ("[profiles.a", "a", "not valid TOML"),
+        ('[profiles.a.kafka]\nbootstrap = "${LOGQ_TEST_MISSING}"', "a", "LOGQ_TEST_MISSING"),
+        ('[profiles.a.kafka]\nbootstrap = "x:1"\npassword_command = "exit 3"', "a", "ended with 3"),
+        ("profiles = 3", "a", "profiles"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, content: str, profile: str, words: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=words):
+        config.resolve(path, profile)
+
+
+def test_an_unknown_profile_lists_those_there_are(file: Path) -> None:
+    with pytest.raises(NotFound, match="bare, prod"):
+        config.resolve(file, "stage")
+
+
+def test_a_binary_or_unreadable_file_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="cannot read"):
+        config.resolve(path)
+    with pytest.raises(UsageError, match="cannot read"):
+        config.resolve(tmp_path)
+
+
+def test_the_example_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(config.EXAMPLE)
+    assert set(config.profile_names(path)) == {"local", "prod"}
+    assert config.resolve(path, "local").kafka is not None
