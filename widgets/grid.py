@@ -364,9 +364,7 @@ class Grid(ScrollView, Generic[T], can_focus=True):
     def _palette(self, component: str) -> Palette:
         found = self._palettes.get(component)
         if found is None:
-            base = self.rich_style
-            if component:
-                base = base + self.get_component_rich_style(component, partial=component in _FOREGROUND_ONLY)
+            base = self.get_component_rich_style(component) if component else self.rich_style
             found = self._palettes[component] = Palette(self.app.theme_variables, base)
         return found
 
@@ -477,6 +475,3 @@ class Grid(ScrollView, Generic[T], can_focus=True):
         """The cursor is brighter in the grid that has the focus."""
         super().watch_has_focus(value)
         self.refresh()
-
-
-_FOREGROUND_ONLY = frozenset({"grid--header", "grid--sorted", "grid--placeholder"})
