@@ -151,7 +151,7 @@ class _Meter:
 
 def _fetch(jars: list[Jar], top: Path) -> None:
     try:
-        import pooch
+        import pooch  # type: ignore[import-untyped]
     except ImportError:
         raise Failed(f"fetching the demo's servers needs pooch: {INSTALL_HINT}") from None
     pooch.get_logger().setLevel("ERROR")

@@ -1,0 +1,110 @@
+"""Fixtures for the whole suite: real brokers, started once a session by `console.brokers`, and state kept apart.
+
+A broker that cannot start is an error of every test that asks for it, never a skip. Nothing heavy is imported here:
+a run of the unit tests alone stays quick.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from console.brokers import Brokers, KafkaCluster
+
+_AWS = {
+    "AWS_ACCESS_KEY_ID": "x",
+    "AWS_SECRET_ACCESS_KEY": "x",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+# What a developer's own shell may hold must not decide a test.
+_CLEARED = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The session's own folder for logq's state and configuration, and AWS credentials that open nothing."""
+    top = tmp_path_factory.mktemp("logq")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("LOGQ_") and not name.startswith("LOGQ_JARS_")]:
+            patch.delenv(name)
+        for name in _CLEARED:
+            patch.delenv(name, raising=False)
+        for name, value in _AWS.items():
+            patch.setenv(name, value)
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            patch.setenv(name, str(top / name.lower()))
+        patch.setenv("LOGQ_STATE_DIR", str(top / "state"))
+        patch.setenv("LOGQ_CONFIG", str(top / "config.toml"))
+        yield top
+
+
+@pytest.fixture(scope="session")
+def brokers(isolated: Path) -> Iterator[Brokers]:
+    """One Kafka node and ElasticMQ, for every test that leaves them running."""
+    from console import brokers as servers
+
+    with servers.start() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def kafka(brokers: Brokers) -> str:
+    """Bootstrap address of the one-node Kafka."""
+    return brokers.bootstrap
+
+
+@pytest.fixture(scope="session")
+def sqs_endpoint(brokers: Brokers) -> str:
+    """Endpoint URL of ElasticMQ."""
+    assert brokers.endpoint_url is not None
+    return brokers.endpoint_url
+
+
+@pytest.fixture(scope="session")
+def cluster3(isolated: Path) -> Iterator[KafkaCluster]:
+    """Three Kafka nodes, started when the first test asks. A test that ends or freezes a node brings it back."""
+    from console import brokers as servers
+
+    with servers.start(kafka_nodes=3, sqs=False) as running:
+        yield running.kafka
+
+
+@pytest.fixture(scope="session")
+def moto_server(isolated: Path) -> Iterator[str]:
+    """Endpoint URL of moto's server on loopback: the AWS calls that ElasticMQ does not know."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def unique() -> Callable[[str], str]:
+    """A factory of fresh names, good for topics, groups and queues: `unique("orders")` -> `orders-3f9a1c-7`."""
+    run = secrets.token_hex(3)
+    numbers = itertools.count(1)
+
+    def fresh(stem: str = "t") -> str:
+        return f"{stem}-{run}-{next(numbers)}"
+
+    return fresh
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port on loopback that refuses connections for as long as the test runs."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
