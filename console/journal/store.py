@@ -1,0 +1,378 @@
+"""Jobs, their entries, locks and the audit trail, in one SQLite file that several logq processes may share."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import sqlite3
+import string
+import threading
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from console.errors import Failed, NotFound, Refused
+from console.journal import owner, schema
+from console.journal.owner import Owner
+from console.journal.writer import Writer
+from console.model import Job, JobKind, JobState
+
+CLOSE_S = 0.4
+_SECRET = re.compile(r"(\S*(?:password|secret|token|private)[^\s=]*=)(\"[^\"]*\"|'[^']*'|\S+)", re.IGNORECASE)
+_JOB = (
+    "id, kind, source, target, state, total, done, failed, left_over, started, finished, note, command, undoable, "
+    "host, pid, pid_started"
+)
+_ENTRY = "key, state, at, data, receipt, result, ambiguous, note, seq"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing a job does: a message, a partition's old offset, a task. `key` is unique within the job.
+
+    `state` is the job kind's own word. `data` is what it takes to do or undo it, `receipt` the newest receipt handle,
+    `result` what came of it (a new MessageId), `ambiguous` stays once it was not known whether it had happened.
+    `at` is when the state was set (epoch seconds); `seq` grows in the order of first writing.
+    """
+
+    key: str
+    state: str
+    at: float = 0.0
+    data: bytes | None = None
+    receipt: str | None = None
+    result: str | None = None
+    ambiguous: bool = False
+    note: str = ""
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of the audit trail."""
+
+    at: float
+    job: str
+    operator: str
+    line: str
+
+
+class Journal:
+    """The journal file. Safe to use from several threads and by several processes.
+
+    Every method that writes returns when the writing is on the disk (synced), `put(…, wait=False)` excepted. Secrets
+    have no place in it: plans hold none, and a command line is stripped of them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open or create it. Raises `Failed` when that cannot be, when it is damaged, or a newer logq wrote it."""
+        self.path = path
+        self._reader = schema.connect(path)
+        self._reading = threading.Lock()
+        self._writer = Writer(schema.connect(path))
+        self._owner = owner.this_process()
+        self._operator = owner.operator()
+
+    def close(self) -> None:
+        """Commit what was handed over and let go of the file; takes at most half a second."""
+        self._writer.close(CLOSE_S)
+        with self._reading:
+            self._reader.close()
+
+    # ------------------------------------------------------------ jobs
+
+    def create_job(
+        self,
+        kind: JobKind,
+        source: str,
+        target: str,
+        *,
+        total: int | None = None,
+        plan: Mapping[str, Any],
+        command: str = "",
+        undoable: bool = False,
+        note: str = "",
+        place: str = "",
+    ) -> Job:
+        """Begin a job: it is `running`, owned by this process, and holds the lock on its source until `finish`.
+
+        `plan` is whatever JSON its kind needs to go on after a crash; `place` names the cluster or endpoint, so that
+        the same name elsewhere is not locked with it. Raises `Refused` when another live job has the source.
+        """
+        now = time.time()
+        text = json.dumps(dict(plan), ensure_ascii=False, sort_keys=True)
+        stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
+        job_id = f"{kind}-{stamp}-{''.join(random.choices(string.digits + string.ascii_lowercase, k=4))}"
+        me = self._owner
+
+        def write(db: sqlite3.Connection) -> None:
+            self._take_lock(db, f"{place}|{source}", job_id)
+            db.execute(
+                "INSERT INTO jobs (id, kind, source, target, state, total, started, note, command, undoable, plan,"
+                " place, operator, host, pid, pid_started) VALUES (?,?,?,?,'running',?,?,?,?,?,?,?,?,?,?,?)",
+                (
+                    *(
+                        job_id,
+                        kind,
+                        source,
+                        target,
+                        total,
+                        now,
+                        note,
+                        hide_secrets(command),
+                        int(undoable),
+                        text,
+                        place,
+                    ),
+                    *(self._operator, me.host, me.pid, me.started),
+                ),
+            )
+            self._log(db, job_id, f"started: {kind} {source} -> {target}")
+
+        self._writer.do(write)
+        return self.job(job_id)
+
+    def take(self, job_id: str) -> Job:
+        """Make this process the owner of a job that was interrupted, cancelled or partly done, and `running` again.
+
+        Raises `NotFound`, or `Refused` when its process still runs or another live job has its source.
+        """
+        job = self.job(job_id)
+        me = self._owner
+
+        def write(db: sqlite3.Connection) -> None:
+            row = db.execute(
+                "SELECT source, place, state, host, pid, pid_started FROM jobs WHERE id = ?", (job.id,)
+            ).fetchone()
+            if row[2] == "running" and Owner(*row[3:6]).alive:
+                raise Refused(f"{job.id} is running (process {row[4]} on {row[3]}); logq job cancel {job.id} stops it")
+            self._take_lock(db, f"{row[1]}|{row[0]}", job.id)
+            db.execute(
+                "UPDATE jobs SET state = 'running', finished = NULL, cancel = 0, host = ?, pid = ?, pid_started = ?"
+                " WHERE id = ?",
+                (me.host, me.pid, me.started, job.id),
+            )
+            self._log(db, job.id, f"resumed (it was {job.state})")
+
+        self._writer.do(write)
+        return self.job(job.id)
+
+    def finish(
+        self,
+        job_id: str,
+        state: JobState,
+        *,
+        done: int | None = None,
+        failed: int | None = None,
+        left: int | None = None,
+        note: str | None = None,
+        undoable: bool | None = None,
+    ) -> None:
+        """Write how a job ended and release its lock; what is None stays as it was (except `left`)."""
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute(
+                "UPDATE jobs SET state = ?, finished = ?, left_over = ?, done = coalesce(?, done),"
+                " failed = coalesce(?, failed), note = coalesce(?, note), undoable = coalesce(?, undoable)"
+                " WHERE id = ?",
+                (state, time.time(), left, done, failed, note, None if undoable is None else int(undoable), job_id),
+            )
+            db.execute("DELETE FROM locks WHERE job = ?", (job_id,))
+            self._log(db, job_id, f"ended: {state}" + (f"; {note}" if note else ""))
+
+        self._writer.do(write)
+
+    def progress(self, job_id: str, done: int, failed: int = 0, note: str | None = None) -> None:
+        """Note how far a job is, without waiting for the disk: for other processes that look."""
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute(
+                "UPDATE jobs SET done = ?, failed = ?, note = coalesce(?, note) WHERE id = ?",
+                (done, failed, note, job_id),
+            )
+
+        self._writer.submit(write)
+
+    def jobs(self, limit: int = 100) -> tuple[Job, ...]:
+        """The newest jobs, newest first. One whose process has gone reads `interrupted`."""
+        rows = self._read(f"SELECT {_JOB} FROM jobs ORDER BY started DESC, id DESC LIMIT ?", (limit,))
+        return tuple(_job(row) for row in rows)
+
+    def job(self, job_id: str) -> Job:
+        """One job by its id or by a beginning of it that no other job has. Raises `NotFound`."""
+        # A prefix range instead of LIKE: ids from the command line may hold % and _.
+        rows = self._read(
+            f"SELECT {_JOB} FROM jobs WHERE id >= ? AND substr(id, 1, ?) = ? ORDER BY id LIMIT 2",
+            (job_id, len(job_id), job_id),
+        )
+        exact = [row for row in rows if row[0] == job_id]
+        if not job_id or not rows:
+            raise NotFound(f"no job {job_id!r} in the journal; logq job list shows what there is")
+        if len(rows) > 1 and not exact:
+            raise NotFound(f"{job_id!r} begins the names of several jobs; give more of it (logq job list)")
+        return _job((exact or rows)[0])
+
+    def plan(self, job_id: str) -> dict[str, Any]:
+        """The plan a job was created with. Raises `NotFound`."""
+        row = self._read("SELECT plan FROM jobs WHERE id = ?", (self.job(job_id).id,))[0]
+        found: dict[str, Any] = json.loads(row[0])
+        return found
+
+    def operator(self, job_id: str) -> str:
+        """Who began a job (`user@host`). Raises `NotFound`."""
+        return str(self._read("SELECT operator FROM jobs WHERE id = ?", (self.job(job_id).id,))[0][0])
+
+    def place(self, job_id: str) -> str:
+        """The cluster or endpoint a job belongs to, "" when it was not told. Raises `NotFound`."""
+        return str(self._read("SELECT place FROM jobs WHERE id = ?", (self.job(job_id).id,))[0][0])
+
+    def request_cancel(self, job_id: str) -> None:
+        """Ask the process that runs a job to stop at its next batch. Raises `NotFound`."""
+        found = self.job(job_id).id
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute("UPDATE jobs SET cancel = 1 WHERE id = ?", (found,))
+            self._log(db, found, "asked to stop")
+
+        self._writer.do(write)
+
+    def cancel_requested(self, job_id: str) -> bool:
+        """Whether somebody asked a job to stop; its owner looks once in a while."""
+        rows = self._read("SELECT cancel FROM jobs WHERE id = ?", (job_id,))
+        return bool(rows and rows[0][0])
+
+    # ------------------------------------------------------------ locks
+
+    @contextmanager
+    def lock(self, source: str, job: str = "", place: str = "") -> Iterator[None]:
+        """Hold the lock on a source for something that is no job; a job's own lock is passed through by naming it.
+
+        Raises `Refused` saying who has it. A lock whose process has gone is taken over.
+        """
+        name = f"{place}|{source}"
+        mine = job or f"pid {self._owner.pid}"
+        before = self._read("SELECT job FROM locks WHERE source = ?", (name,))
+        self._writer.do(lambda db: self._take_lock(db, name, mine))
+        try:
+            yield
+        finally:
+            if not (before and before[0][0] == mine):
+                self._writer.do(lambda db: db.execute("DELETE FROM locks WHERE source = ? AND job = ?", (name, mine)))
+
+    def _take_lock(self, db: sqlite3.Connection, name: str, job: str) -> None:
+        row = db.execute("SELECT job, host, pid, pid_started, operator FROM locks WHERE source = ?", (name,)).fetchone()
+        if row is not None and row[0] != job and Owner(*row[1:4]).alive:
+            source = name.partition("|")[2]
+            raise Refused(
+                f"{source} is being worked on by {row[0]} of {row[4]} (process {row[2]}); "
+                f"wait for it or stop it with logq job cancel {row[0]}"
+            )
+        me = self._owner
+        db.execute(
+            "INSERT OR REPLACE INTO locks (source, job, host, pid, pid_started, operator, since)"
+            " VALUES (?,?,?,?,?,?,?)",
+            (name, job, me.host, me.pid, me.started, self._operator, time.time()),
+        )
+
+    # ------------------------------------------------------------ entries
+
+    def put(self, job_id: str, entries: Iterable[Entry], *, wait: bool = True) -> Future[None]:
+        """Insert entries, or bring those of the same key up to date: a None keeps what was there, `ambiguous` stays.
+
+        Returns when they are on the disk, unless `wait` is False (then the future tells). Raises `Failed`.
+        """
+        now = time.time()
+        rows = [
+            (job_id, e.key, e.state, e.at or now, e.data, e.receipt, e.result, int(e.ambiguous), e.note)
+            for e in entries
+        ]
+
+        def write(db: sqlite3.Connection) -> None:
+            db.executemany(
+                "INSERT INTO entries (job, key, state, at, data, receipt, result, ambiguous, note)"
+                " VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (job, key) DO UPDATE SET state = excluded.state,"
+                " at = excluded.at, data = coalesce(excluded.data, data),"
+                " receipt = coalesce(excluded.receipt, receipt),"
+                " result = coalesce(excluded.result, result), ambiguous = max(ambiguous, excluded.ambiguous),"
+                " note = CASE excluded.note WHEN '' THEN note ELSE excluded.note END",
+                rows,
+            )
+
+        future = self._writer.submit(write)
+        if wait:
+            future.result()
+        return future
+
+    def entries(self, job_id: str, states: Collection[str] = (), *, data: bool = True) -> Iterator[Entry]:
+        """A job's entries in the order they were first written, those in `states` alone when given.
+
+        Without `data` it is left out (None). Reads page by page, so a large job does not fill the memory.
+        """
+        columns = _ENTRY if data else _ENTRY.replace("data", "NULL")
+        where = f" AND state IN ({','.join('?' * len(states))})" if states else ""
+        last = -1
+        while True:
+            rows = self._read(
+                f"SELECT {columns} FROM entries WHERE job = ? AND seq > ?{where} ORDER BY seq LIMIT 1000",
+                (job_id, last, *states),
+            )
+            for key, state, at, raw, receipt, result, ambiguous, note, seq in rows:
+                yield Entry(key, state, at, raw, receipt, result, bool(ambiguous), note, seq)
+            if len(rows) < 1000:
+                return
+            last = rows[-1][8]
+
+    def counts(self, job_id: str) -> dict[str, int]:
+        """How many entries of a job are in which state."""
+        return dict(self._read("SELECT state, count(*) FROM entries WHERE job = ? GROUP BY state", (job_id,)))
+
+    # ------------------------------------------------------------ audit
+
+    def audit(self, line: str, job: str = "") -> None:
+        """Write a line about a change into the audit trail; who and when are added."""
+        self._writer.do(lambda db: self._log(db, job, line))
+
+    def trail(self, job: str | None = None, limit: int = 1_000) -> tuple[LogLine, ...]:
+        """The newest audit lines (of one job when named), oldest first."""
+        where = " WHERE job = ?" if job is not None else ""
+        rows = self._read(
+            f"SELECT at, job, operator, line FROM audit{where} ORDER BY seq DESC LIMIT ?",
+            (limit,) if job is None else (job, limit),
+        )
+        return tuple(LogLine(*row) for row in reversed(rows))
+
+    def _log(self, db: sqlite3.Connection, job: str, line: str) -> None:
+        db.execute(
+            "INSERT INTO audit (at, job, operator, line) VALUES (?,?,?,?)",
+            (time.time(), job, self._operator, hide_secrets(line)),
+        )
+
+    def _read(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        try:
+            with self._reading:
+                return self._reader.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise Failed(f"the journal {self.path} could not be read: {error}") from None
+
+
+def hide_secrets(text: str) -> str:
+    """A command line or note without the values of what is called password, secret, token or private."""
+    return _SECRET.sub(r"\1(hidden)", text)
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    state: JobState = row[4]
+    if state == "running" and not Owner(*row[14:17]).alive:
+        state = "interrupted"
+    total, done, failed, left = row[5:9]
+    if left is None and total is not None and state in ("running", "interrupted"):
+        left = max(0, total - done - failed)
+    return Job(
+        id=row[0], kind=row[1], source=row[2], target=row[3], state=state, total=total, done=done, failed=failed,
+        left=left, started=row[9], finished=row[10], note=row[11], command=row[12], undoable=bool(row[13]),
+    )  # fmt: skip

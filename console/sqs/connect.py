@@ -1,0 +1,207 @@
+"""boto3 clients for SQS and CloudWatch, and what their errors mean in one line.
+
+Reads retry (few times, bounded); sends never do: an answer that was lost must reach the journal, not be hidden by a
+second send. On a loopback endpoint (an emulator, the demo) nothing needs to be configured: credentials and region get
+stand-ins when there are none, and neither a proxy nor the instance metadata service is asked.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from console.config import SqsSettings
+from console.errors import Denied, Failed, LogqError, NotFound, Unreachable, UsageError
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_sqs import SQSClient
+
+READ_ATTEMPTS = 2
+POOL_CONNECTIONS = 24
+_STAND_IN = "logq"
+_STAND_IN_REGION = "us-east-1"
+_REGION_REMEDY = "add --region NAME, set AWS_REGION, or put region into the profile"
+
+_DENIED = {
+    "AccessDenied", "AccessDeniedException", "AuthFailure", "KmsAccessDenied", "KMS.AccessDeniedException",
+    "UnauthorizedOperation", "OptInRequired", "AWS.SimpleQueueService.AccessDenied",
+}  # fmt: skip
+_BAD_CREDENTIALS = {
+    "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidAccessKeyId",
+    "MissingAuthenticationToken", "IncompleteSignature", "InvalidSecurity",
+}  # fmt: skip
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+_NO_QUEUE = {"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "NonExistentQueue"}
+THROTTLES = {
+    "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
+    "TooManyRequestsException", "RequestLimitExceeded", "SlowDown", "KmsThrottled", "KMS.ThrottlingException",
+}  # fmt: skip
+
+
+def is_loopback(endpoint_url: str | None) -> bool:
+    """Whether an endpoint is on this machine (localhost, 127.0.0.0/8, ::1)."""
+    host = urlsplit(endpoint_url).hostname if endpoint_url else None
+    if host is None:
+        return False
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_settings(settings: SqsSettings) -> None:
+    """Raise `UsageError` for an endpoint URL that is none; imports and connects nothing."""
+    if settings.endpoint_url is None:
+        return
+    try:
+        parts = urlsplit(settings.endpoint_url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        good = False
+    if not good:
+        raise UsageError(f"the endpoint URL {settings.endpoint_url!r} is wrong; it looks like http://127.0.0.1:9324")
+
+
+def sqs_client(
+    settings: SqsSettings, timeout: float, *, sends: bool = False, on_request: Callable[[], None] | None = None
+) -> SQSClient:
+    """A boto3 SQS client; `sends` gives one whose retries are off. `timeout` (seconds) bounds each wait for an answer.
+
+    `on_request` is called for every HTTP request, retries included. Raises `UsageError` (no region, unknown profile,
+    bad endpoint URL).
+    """
+    client = _client("sqs", settings, timeout, 1 if sends else READ_ATTEMPTS, settings.endpoint_url)
+    if on_request is not None:
+        count = on_request
+        client.meta.events.register("before-send.sqs", lambda **_: count())
+    sqs: SQSClient = client
+    return sqs
+
+
+def cloudwatch_client(settings: SqsSettings, timeout: float) -> CloudWatchClient:
+    """A boto3 CloudWatch client of the same account and region. Raises as `sqs_client`."""
+    client: CloudWatchClient = _client("cloudwatch", settings, timeout, 1, None)
+    return client
+
+
+def _client(service: str, settings: SqsSettings, timeout: float, attempts: int, endpoint_url: str | None) -> Any:
+    import boto3
+    import botocore.session
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    local = is_loopback(endpoint_url)
+    config = Config(
+        connect_timeout=min(3.0, timeout),
+        read_timeout=timeout,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        max_pool_connections=POOL_CONNECTIONS,
+        # A fifth of a call's CPU time. What is sent here is made by this program, not by its user.
+        parameter_validation=False,
+        tcp_keepalive=True,
+        user_agent_extra="logq",
+        proxies={} if local else None,
+    )
+    try:
+        core = botocore.session.Session(profile=settings.aws_profile)
+        keys: dict[str, str] = {}
+        region = settings.region
+        if local:
+            # The metadata service of a cloud machine is no part of talking to a server on this machine.
+            core.get_component("credential_provider").remove("iam-role")
+            if core.get_credentials() is None:
+                keys = {"aws_access_key_id": _STAND_IN, "aws_secret_access_key": _STAND_IN}
+            region = region or core.get_config_variable("region") or _STAND_IN_REGION
+        session = boto3.Session(botocore_session=core, region_name=region)
+        options: dict[str, Any] = {"config": config, **keys}
+        if endpoint_url is not None:
+            options["endpoint_url"] = endpoint_url
+        return session.client(service, **options)  # type: ignore[call-overload]
+    except (BotoCoreError, ValueError) as error:
+        raise words(error, "set up the SQS client", settings) from None
+
+
+def code(error: BaseException) -> str:
+    """The other side's own short name for an error ("AccessDenied"), or the exception's class name."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        name = str(response.get("Error", {}).get("Code", ""))
+        return name.rsplit("#", 1)[-1] or f"HTTP {status(error)}"
+    return type(error).__name__
+
+
+def status(error: BaseException) -> int | None:
+    """The HTTP status of a service's error answer, None for every other error."""
+    response = getattr(error, "response", None)
+    if not isinstance(response, dict):
+        return None
+    found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return int(found) if found is not None else None
+
+
+def words(error: BaseException, doing: str, settings: SqsSettings) -> LogqError:
+    """An error of boto3 as one of ours: one line that says what was tried (`doing`), why it failed, and what to do."""
+    from botocore import exceptions as boto
+
+    if isinstance(error, LogqError):
+        return error
+    where = settings.endpoint_url or f"SQS in {settings.region or 'the configured region'}"
+    detail = " ".join(str(error).split())
+    if isinstance(error, boto.ClientError):
+        return _service_words(error, doing, where, settings)
+    if isinstance(error, boto.NoRegionError):
+        return UsageError(f"cannot {doing}: no AWS region is known; {_REGION_REMEDY}")
+    if isinstance(error, boto.ProfileNotFound):
+        return NotFound(f"cannot {doing}: {detail}; aws configure list-profiles shows what there is")
+    if isinstance(error, boto.ConfigParseError | boto.ConfigNotFound):
+        return UsageError(f"cannot {doing}: {detail}; correct the AWS config file")
+    if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError | boto.CredentialRetrievalError):
+        return Denied(
+            f"cannot {doing}: no usable AWS credentials ({detail}); set AWS_PROFILE or --aws-profile, or sign in first"
+        )
+    if isinstance(error, boto.SSOError | boto.TokenRetrievalError):
+        name = f" --profile {settings.aws_profile}" if settings.aws_profile else ""
+        return Denied(f"cannot {doing}: the AWS sign-in has run out ({detail}); aws sso login{name}")
+    if isinstance(error, boto.ReadTimeoutError | boto.ConnectTimeoutError):
+        return Unreachable(f"cannot {doing}: {where} did not answer in time; check the network, VPN and endpoint")
+    if isinstance(error, boto.SSLError):
+        return Unreachable(f"cannot {doing}: no trusted TLS connection to {where}: {detail}; check AWS_CA_BUNDLE")
+    if isinstance(error, boto.EndpointConnectionError | boto.ProxyConnectionError | boto.HTTPClientError):
+        cause = f"{detail} {getattr(error, 'kwargs', {}).get('error', '')}".lower()
+        why = "the connection was refused" if "refused" in cause else "no connection could be made"
+        return Unreachable(f"cannot {doing}: {why} at {where}; check that it runs there, the endpoint and the network")
+    if isinstance(error, boto.InvalidRegionError):
+        return UsageError(f"cannot {doing}: {detail}; {_REGION_REMEDY}")
+    if isinstance(error, ValueError) and "endpoint" in detail.lower():
+        return UsageError(f"cannot {doing}: {detail}; an endpoint URL looks like http://127.0.0.1:9324")
+    if isinstance(error, boto.BotoCoreError | ValueError):
+        return Failed(f"cannot {doing}: {where} gave an answer that is not SQS's ({detail}); check the endpoint URL")
+    return Failed(f"cannot {doing}: {type(error).__name__}: {detail}")
+
+
+def _service_words(error: Any, doing: str, where: str, settings: SqsSettings) -> LogqError:
+    name = code(error)
+    said = " ".join(str(error.response.get("Error", {}).get("Message") or "").split()) or name
+    if name in _DENIED or (status(error) == 403 and name not in _BAD_CREDENTIALS | _EXPIRED):
+        return Denied(f"cannot {doing}: {said} ({name}); ask for the permission or use another --aws-profile")
+    if name in _EXPIRED:
+        login = f" --profile {settings.aws_profile}" if settings.aws_profile else ""
+        return Denied(
+            f"cannot {doing}: the AWS credentials have expired ({name}); sign in again (aws sso login{login})"
+        )
+    if name in _BAD_CREDENTIALS:
+        return Denied(f"cannot {doing}: the AWS credentials were not accepted ({name}: {said}); check which are in use")
+    if name in _NO_QUEUE:
+        return NotFound(f"cannot {doing}: the queue does not exist; logq queue list shows what there is")
+    if name in THROTTLES:
+        return Failed(f"cannot {doing}: {where} asks to slow down ({name}); try again in a moment")
+    if (status(error) or 0) in (404, 405) or name in ("404", "405", "UnknownOperationException"):
+        return Failed(f"cannot {doing}: {where} does not answer as SQS ({name}); check the endpoint URL")
+    if (status(error) or 0) >= 500:
+        return Unreachable(f"cannot {doing}: {where} failed ({name}: {said}); try again in a moment")
+    return Failed(f"cannot {doing}: {said} ({name})")

@@ -1,0 +1,271 @@
+"""Looking into a queue: one leased sweep into memory, released when it ends, and what the look cost.
+
+Every peek is a receive: ApproximateReceiveCount goes up, and on a queue with a redrive policy a message whose attempts
+are used up moves to the dead-letter queue at its next receive. Hence the budget, asked before and kept during a sweep.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from console.errors import Refused
+from console.model import Message, Queue
+from console.sqs import receive as lease
+from console.sqs.receive import BATCH, Received
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+LEASE_S = 120
+"""How long a sweep leases what it reads, should it not come to release it (a crash)."""
+
+EMPTY_POLLS = 3
+"""Long polls in a row without anything new before a queue that counts more is left as it is."""
+
+FIFO_HEAD = 10
+"""Without deleting, at most so many messages of one FIFO group can be seen."""
+
+_ERROR_ATTRIBUTES = (
+    "error", "errormessage", "error_message", "error-message", "exception", "exceptionmessage", "exception_message",
+    "exception-message", "failure", "failurereason", "failure_reason", "reason", "cause",
+)  # fmt: skip
+_ERROR_KEYS = ("errorMessage", "error_message", "error", "exception", "exceptionMessage", "failureReason")
+_ERROR_BODY_LIMIT = 262_144
+_ERROR_CHARS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many receives messages have left before the queue's redrive policy moves them to its dead-letter queue.
+
+    `left` is the fewest attempts left of any message seen (None while none was seen), `at_risk` how many of those seen
+    would be moved at their next receive, `refuse` whether a peek is refused unless forced.
+    """
+
+    max_receive: int | None
+    left: int | None = None
+    at_risk: int = 0
+    note: str = ""
+    refuse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """What a sweep saw. `whole` only when the counts agree that nothing is left; `note` says how far it reached."""
+
+    messages: tuple[Message, ...]
+    seen: int
+    approximate_total: int | None
+    whole: bool
+    note: str
+    budget: Budget
+
+
+def budget_of(queue: Queue, left: int | None = None, at_risk: int = 0) -> Budget:
+    """The peek budget of a queue; `left` is the fewest attempts left that an earlier look saw.
+
+    A queue without a redrive policy has no limit. Receive counts are not known before a look, so a queue that allows
+    one receive is refused outright.
+    """
+    most = queue.max_receive
+    if most is None:
+        return Budget(None, note="no redrive policy: looking moves nothing")
+    where = queue.dlq or "its dead-letter queue"
+    if queue.visible == 0 and left is None:
+        return Budget(most, note=f"nothing visible; a message moves to {where} after {most} receives")
+    if left is None:
+        if most <= 1:
+            note = f"{queue.name} allows 1 receive: this look would use it and the next one moves messages to {where}"
+            return Budget(most, note=note, refuse=True)
+        return Budget(most, note=f"this look uses 1 of {most} attempts; after that messages move to {where}")
+    note = f"{left} of {most} attempts left"
+    if at_risk:
+        note += f"; {at_risk} seen would move to {where} at the next receive"
+    return Budget(most, left, at_risk, note, refuse=left <= 1)
+
+
+def refuse(queue: Queue, budget: Budget) -> None:
+    """Raise `Refused` when the budget says so."""
+    if budget.refuse:
+        raise Refused(
+            f"refused to peek {queue.name}: {budget.note}; look at {queue.dlq or 'its dead-letter queue'} instead, "
+            "or force it (--force)"
+        )
+
+
+def sweep(
+    client: SQSClient,
+    queue: Queue,
+    most: int,
+    *,
+    timeout: float,
+    force: bool = False,
+    cancel: threading.Event | None = None,
+    on_progress: Callable[[int], None] | None = None,
+    attributes: Callable[[], Queue] | None = None,
+) -> tuple[list[Received], bool, Budget]:
+    """Lease up to `most` messages, release them all, return them with "whole" and the budget as seen.
+
+    Ends after `timeout` seconds, at `cancel`, after `most`, or when the queue has nothing more to give; on a queue with
+    a redrive policy also as soon as a message is down to its last attempt (unless `force`). `attributes` is asked for
+    the counts while everything is held, to tell whether anything was left. Raises what boto3 raises when the very first
+    receive fails; a later failure ends the sweep with what was seen.
+    """
+    ends = time.monotonic() + timeout
+    held: dict[str, Received] = {}
+    receipts: dict[str, str] = {}
+    barren = 0
+    limited = queue.max_receive is not None and not force
+    left: int | None = None
+    at_risk = 0
+    whole = False
+    try:
+        while len(held) < most and barren < EMPTY_POLLS:
+            remaining = ends - time.monotonic()
+            if remaining <= 0 or (cancel is not None and cancel.is_set()):
+                break
+            # The first message tells how many attempts are left: with a policy it is fetched alone.
+            ask = 1 if limited and not held else min(BATCH, most - len(held))
+            try:
+                got = lease.receive(client, queue.url, most=ask, visibility=LEASE_S, wait=1 if remaining > 1.5 else 0)
+            except Exception:
+                if not held:
+                    raise
+                break
+            fresh = 0
+            for message in got:
+                receipts[message.id] = message.receipt
+                if message.id not in held:
+                    fresh += 1
+                    held[message.id] = message
+                count = message.receive_count
+                if queue.max_receive is not None and count is not None:
+                    rest = max(0, queue.max_receive - count)
+                    left = rest if left is None else min(left, rest)
+                    at_risk += rest == 0
+            barren = 0 if fresh else barren + 1
+            if barren == 1 and attributes is not None and (whole := _nothing_left(attributes, len(held))):
+                break
+            if fresh and on_progress is not None:
+                on_progress(len(held))
+            if limited and left is not None and left <= 1:
+                break
+    finally:
+        # Also when cancelled or failed: what is not released stays hidden from its consumers for the whole lease.
+        with suppress(Exception):
+            lease.extend(client, queue.url, receipts, 0)
+    return list(held.values()), whole, budget_of(queue, left, at_risk)
+
+
+def _nothing_left(attributes: Callable[[], Queue], held: int) -> bool:
+    try:
+        now = attributes()
+    except Exception:
+        return False
+    return now.visible == 0 and now.delayed == 0 and now.in_flight is not None and now.in_flight <= held
+
+
+def describe(queue: Queue, found: list[Received], total: int | None, whole: bool, budget: Budget) -> tuple[bool, str]:
+    """Whether all was seen, and the coverage in words: never "all" where messages may hide."""
+    seen = len(found)
+    hidden = 0
+    if queue.fifo:
+        groups = Counter(message.group_id for message in found)
+        hidden = sum(1 for count in groups.values() if count >= FIFO_HEAD)
+    whole = whole and hidden == 0
+    if whole:
+        note = f"{seen:,} seen, as many as the queue's counts tell of"
+    elif total is None:
+        note = f"{seen:,} seen; how many there are is not known"
+    else:
+        note = f"{seen:,} of ~{max(total, seen):,} seen"
+    if queue.fifo:
+        note += f"; FIFO: only the first {FIFO_HEAD} of a group can be seen"
+        if hidden:
+            note += f", {hidden} {'group hides' if hidden == 1 else 'groups hide'} behind their heads"
+    if budget.left is not None and budget.left <= 1:
+        note += f"; stopped: {budget.note}" if not whole else f"; {budget.note}"
+    return whole, note
+
+
+def to_message(queue: str, found: Received) -> Message:
+    """A received message as the model has it: body as bytes, message attributes, then system attributes by name."""
+    attributes: list[tuple[str, str | bytes]] = []
+    for name in sorted(found.attributes):
+        value = found.attributes[name]
+        binary = str(value.get("DataType", "")).startswith("Binary")
+        attributes.append((name, lease.as_bytes(value["BinaryValue"]) if binary else str(value.get("StringValue", ""))))
+    attributes += sorted(found.system.items())
+    return Message(
+        target=f"sqs:{queue}",
+        id=found.id,
+        timestamp=found.sent,
+        value=found.body.encode("utf-8", "surrogatepass"),
+        attributes=tuple(attributes),
+        receive_count=found.receive_count,
+        group_id=found.group_id,
+        error=error_of(found),
+    )
+
+
+def error_of(found: Received) -> str | None:
+    """Why a message failed, where its attributes or a JSON body evidently say so; None otherwise.
+
+    SQS itself keeps no reason: this is what applications write before they give up.
+    """
+    named = {name.lower(): value for name, value in found.attributes.items()}
+    for name in _ERROR_ATTRIBUTES:
+        text = named.get(name, {}).get("StringValue")
+        if text:
+            return str(text)[:_ERROR_CHARS]
+    if not found.body.lstrip().startswith("{") or len(found.body) > _ERROR_BODY_LIMIT:
+        return None
+    try:
+        body: Any = json.loads(found.body)
+    except (ValueError, RecursionError):
+        return None
+    for key in _ERROR_KEYS:
+        value = body.get(key)
+        if isinstance(value, dict):
+            value = value.get("message") or value.get("type")
+        if isinstance(value, str) and value:
+            return value[:_ERROR_CHARS]
+    return None
+
+
+def peek(
+    client: SQSClient,
+    queue: Queue,
+    most: int,
+    *,
+    timeout: float,
+    earlier: Budget | None = None,
+    force: bool = False,
+    cancel: threading.Event | None = None,
+    on_progress: Callable[[int], None] | None = None,
+    attributes: Callable[[], Queue] | None = None,
+) -> Peek:
+    """Look at up to `most` messages of a queue. Raises `Refused` when the budget does not allow it and not forced.
+
+    `earlier` is the budget an earlier look left behind. When the first message turns out to have been on its last
+    attempt, the sweep stops there and the answer's budget refuses the next one.
+    """
+    budget = earlier or budget_of(queue)
+    if not force:
+        refuse(queue, budget)
+    before = queue.visible
+    total = None if before is None else before + (queue.delayed or 0) + (queue.in_flight or 0)
+    found, whole, after = sweep(
+        client, queue, most, timeout=timeout, force=force, cancel=cancel, on_progress=on_progress, attributes=attributes
+    )
+    if not found and earlier is not None:
+        after = replace(earlier)
+    whole, note = describe(queue, found, total, whole, after)
+    return Peek(tuple(to_message(queue.name, message) for message in found), len(found), total, whole, note, after)
