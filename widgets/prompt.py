@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.css.query import NoMatches
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -142,7 +141,6 @@ class Prompt(Widget):
         self._history: dict[str, list[str]] = {}
         self._at: int | None = None
         self._typed = ""
-        self._setting = False
 
     def compose(self) -> ComposeResult:
         """The completions over the line."""
@@ -258,10 +256,3 @@ class Prompt(Widget):
         self._at = at
         self._put(past[at] if at < len(past) else self._typed)
         self.post_message(self.Changed(self, self._kind, self.value))
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Its keys count only while it is open."""
-        try:
-            return self.is_open
-        except NoMatches:
-            return False
