@@ -1,0 +1,277 @@
+"""Where an offset reset takes each partition: strategies, entries, and Kafka's `--from-file` CSV. Pure.
+
+The strategies and their names are those of Kafka's own `kafka-consumer-groups --reset-offsets`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from console.errors import UsageError
+from console.ops.times import parse_datetime, parse_duration, spoken
+from console.text import count
+
+StrategyKind = Literal["earliest", "latest", "offset", "shift", "datetime", "duration", "current", "from-file"]
+TopicPartition = tuple[str, int]
+
+MAX_OFFSET = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """How new offsets are found. `number` is the offset or the shift, `at` the time (epoch seconds; a duration is
+    fixed to a time when it is parsed), `offsets` what a file gave, `text` the value as it was typed.
+    """
+
+    kind: StrategyKind
+    number: int = 0
+    at: float = 0.0
+    text: str = ""
+    offsets: Mapping[TopicPartition, int] = field(default_factory=dict)
+
+    @property
+    def timed(self) -> bool:
+        """Whether brokers must be asked for offsets at a time."""
+        return self.kind in ("datetime", "duration")
+
+    @property
+    def words(self) -> str:
+        """The strategy for people, with the zone of its time."""
+        match self.kind:
+            case "earliest":
+                return "to the earliest record held"
+            case "latest":
+                return "to the end of the log"
+            case "offset":
+                return f"to offset {count(self.number)}"
+            case "shift":
+                return f"shifted by {self.number:+,}"
+            case "datetime":
+                return f"to the first record at or after {spoken(self.at)}"
+            case "duration":
+                return f"back by {self.text} to the first record at or after {spoken(self.at)}"
+            case "current":
+                return "to where it is now (committed again)"
+            case "from-file":
+                return f"to the offsets of {self.text or 'a file'}"
+
+    @property
+    def option(self) -> tuple[str, ...]:
+        """The option of `logq group reset` that asks for it."""
+        match self.kind:
+            case "shift":
+                return ("--shift-by", str(self.number))
+            case "duration":
+                return ("--by-duration", self.text)
+            case "from-file":
+                return ("--from-file", self.text)
+            case "offset" | "datetime":
+                return (f"--to-{self.kind}", self.text or str(self.number))
+            case _:
+                return (f"--to-{self.kind}",)
+
+
+def parse_strategy(kind: str, value: str, now: float) -> Strategy:
+    """A strategy from its kind and its value as typed ("" where it takes none); `now` fixes a duration to a time.
+
+    `from-file` takes the file's text as value. Raises `UsageError` with an example for what makes no sense.
+    """
+    if kind not in get_args(StrategyKind):
+        raise UsageError(f"{kind!r} is no strategy; there are {', '.join(get_args(StrategyKind))}")
+    match kind:
+        case "offset":
+            return Strategy("offset", number=_integer(value, "--to-offset", least=0), text=value.strip())
+        case "shift":
+            return Strategy("shift", number=_integer(value, "--shift-by", least=-MAX_OFFSET), text=value.strip())
+        case "datetime":
+            return Strategy("datetime", at=parse_datetime(value), text=value.strip())
+        case "duration":
+            return Strategy("duration", at=max(0.0, now - parse_duration(value)), text=value.strip())
+        case "from-file":
+            return Strategy("from-file", offsets=read_csv(value))
+        case "earliest" | "latest" | "current":
+            return Strategy(kind)
+    raise AssertionError(kind)
+
+
+def _integer(value: str, option: str, least: int) -> int:
+    try:
+        number = int(value.strip().replace(",", "").replace("_", ""))
+    except ValueError:
+        raise UsageError(f"{option} takes a whole number, not {value!r} (for example 18204)") from None
+    if not least <= number <= MAX_OFFSET:
+        raise UsageError(f"{option} {value} is outside {least:,} to {MAX_OFFSET:,}")
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A partition as it was seen before a reset. `timed` is the offset at the strategy's time (None: no record that
+    late), `problem` says why something could not be seen.
+    """
+
+    topic: str
+    partition: int
+    committed: int | None
+    start: int | None
+    end: int | None
+    timed: int | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResetEntry:
+    """One partition of a plan. `new` None leaves it as it is; `note` says why, or what is special.
+
+    `records` will be read again, `skipped` will not be read; None when unknown (no commit: what was read before is not
+    known). Times are those of the records at the two offsets, epoch seconds.
+    """
+
+    topic: str
+    partition: int
+    old: int | None
+    new: int | None
+    start: int | None
+    end: int | None
+    records: int | None
+    skipped: int | None
+    note: str = ""
+    old_time: float | None = None
+    new_time: float | None = None
+
+
+def entry(position: Position, strategy: Strategy) -> ResetEntry:
+    """Where `strategy` takes one partition: always inside [log start, end], or nowhere with a note that says why.
+
+    `--to-current` alone keeps a committed offset outside the log as it is, because that is what it is for.
+    """
+    old, start, end = position.committed, position.start, position.end
+    if position.problem or start is None or end is None:
+        return _unchanged(position, position.problem or "left alone: its log could not be seen")
+    notes = _standing(old, start, end)
+    new = _target(position, strategy, start, end, notes.append)
+    if new is None:
+        return _unchanged(position, "; ".join(notes))
+    if old is None:
+        # What it read before is unknown; what lies before the new offset will not be read.
+        records, skipped = None, max(0, new - start)
+    else:
+        records = max(0, min(old, end) - max(new, start))
+        skipped = max(0, min(new, end) - max(old, start))
+    return ResetEntry(position.topic, position.partition, old, new, start, end, records, skipped, "; ".join(notes))
+
+
+def _standing(old: int | None, start: int, end: int) -> list[str]:
+    if old is None:
+        return ["no commit"]
+    if old < start:
+        return [f"commit is {count(start - old)} below log start: auto.offset.reset decides, latest skips the backlog"]
+    if old > end:
+        return [f"commit is {count(old - end)} beyond the end of the log (was the topic made anew?)"]
+    return []
+
+
+def _target(
+    position: Position, strategy: Strategy, start: int, end: int, remark: Callable[[str], object]
+) -> int | None:
+    """The new offset, None to leave the partition alone; `remark` takes what must be said about it."""
+    old = position.committed
+    match strategy.kind:
+        case "earliest":
+            return start
+        case "latest":
+            return end
+        case "offset":
+            return _clamped(strategy.number, start, end, remark)
+        case "shift":
+            if old is None:
+                remark("left alone: nothing to shift from")
+                return None
+            return _clamped(old + strategy.number, start, end, remark)
+        case "datetime" | "duration":
+            if position.timed is None:
+                remark("no record that late: end of log")
+                return end
+            return _clamped(position.timed, start, end, remark)
+        case "current":
+            if old is None:
+                remark(f"goes to the end of the log and skips {count(end - start)}")
+                return end
+            return old
+        case "from-file":
+            wanted = strategy.offsets.get((position.topic, position.partition))
+            if wanted is None:
+                remark("left alone: not in the file")
+                return None
+            return _clamped(wanted, start, end, remark)
+
+
+def _clamped(wanted: int, start: int, end: int, remark: Callable[[str], object]) -> int:
+    if wanted < start:
+        remark(f"clamped: {wanted:,} is below log start {start:,}")
+        return start
+    if wanted > end:
+        remark(f"clamped: {wanted:,} is beyond the end {end:,}")
+        return end
+    return wanted
+
+
+def _unchanged(position: Position, note: str) -> ResetEntry:
+    p = position
+    return ResetEntry(p.topic, p.partition, p.committed, None, p.start, p.end, None, None, note)
+
+
+# ---------------------------------------------------------------- Kafka's --from-file CSV
+
+
+def write_csv(offsets: Iterable[tuple[str, int, int]]) -> str:
+    """Lines of `topic,partition,offset` as `kafka-consumer-groups --reset-offsets --from-file` reads them."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(offsets)
+    return out.getvalue()
+
+
+def read_csv(text: str) -> dict[TopicPartition, int]:
+    """Offsets from lines of `topic,partition,offset`. Empty lines, a heading and `#` comments are passed over.
+
+    Raises `UsageError` naming the line: not three fields, not numbers, a partition twice, or nothing at all.
+    """
+    found: dict[TopicPartition, int] = {}
+    for number, row in enumerate(csv.reader(io.StringIO(text)), 1):
+        fields = [cell.strip() for cell in row]
+        if not any(fields) or fields[0].startswith("#") or (number == 1 and fields[:2] == ["topic", "partition"]):
+            continue
+        if len(fields) != 3:
+            raise UsageError(f"line {number} has {len(fields)} fields, not topic,partition,offset (orders,0,1820)")
+        try:
+            partition, offset = int(fields[1]), int(fields[2])
+        except ValueError:
+            raise UsageError(f"line {number}: partition and offset are whole numbers (orders,0,1820)") from None
+        if not fields[0] or partition < 0 or not 0 <= offset <= MAX_OFFSET:
+            raise UsageError(f"line {number}: a topic, a partition and an offset of at least 0 (orders,0,1820)")
+        if (fields[0], partition) in found:
+            raise UsageError(f"line {number}: {fields[0]} partition {partition} is there twice")
+        found[fields[0], partition] = offset
+    if not found:
+        raise UsageError("the file names no offsets; it has lines of topic,partition,offset (orders,0,1820)")
+    return found
+
+
+def parse_selection(text: str) -> tuple[str, tuple[int, ...] | None]:
+    """`TOPIC` or `TOPIC:P,P,…` as `--topic` takes it; None means all partitions. Raises `UsageError`."""
+    name, colon, numbers = text.partition(":")
+    if not name:
+        raise UsageError(f"--topic {text!r} names no topic; write it as orders or orders:0,3")
+    if not colon:
+        return name, None
+    try:
+        partitions = tuple(sorted({int(part) for part in numbers.split(",")}))
+    except ValueError:
+        raise UsageError(f"--topic {text!r}: partitions are whole numbers, as in orders:0,3") from None
+    if partitions[0] < 0:
+        raise UsageError(f"--topic {text!r}: partitions are whole numbers, as in orders:0,3")
+    return name, partitions

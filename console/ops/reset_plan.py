@@ -1,0 +1,204 @@
+"""The plan of an offset reset: what each partition of a group would become. It joins nothing; live groups work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from console.errors import LogqError, NotFound, Refused, UsageError
+from console.model import Group, Member, Problem
+from console.ops.command import command_line
+from console.ops.offsets import Position, ResetEntry, Strategy, TopicPartition, entry
+from console.text import plural
+
+if TYPE_CHECKING:
+    from console.ops.session import Session
+
+Selection = Sequence[tuple[str, tuple[int, ...] | None]]
+"""Topics, each with its partitions (None: all of them)."""
+
+EMPTY_STATES = ("empty", "dead")
+_FOREIGN = {
+    "share": "a share group keeps no such offsets; Kafka's kafka-share-groups --reset-offsets moves its start",
+    "streams": "a streams group also has state to reset; use Kafka's kafka-streams-groups --reset-offsets",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ResetPlan:
+    """What a reset would do, seen at `at`. `undoes` is the job whose saved offsets it brings back.
+
+    `create` allows a group that does not exist yet: its first commit makes it.
+    """
+
+    group: str
+    type: str
+    state: str
+    members: tuple[Member, ...]
+    strategy: Strategy
+    selection: tuple[tuple[str, tuple[int, ...] | None], ...]
+    entries: tuple[ResetEntry, ...]
+    at: float
+    command: str
+    create: bool = False
+    undoes: str | None = None
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def live(self) -> bool:
+        """Whether the group is in use, so that applying would be refused."""
+        return bool(self.members) or self.state.lower() not in EMPTY_STATES
+
+    @property
+    def changes(self) -> tuple[ResetEntry, ...]:
+        """The entries that will be committed; `--to-current` commits the same offsets again, which is its purpose."""
+        again = self.strategy.kind == "current"
+        return tuple(e for e in self.entries if e.new is not None and (again or e.new != e.old))
+
+
+def plan(
+    session: Session,
+    group: str,
+    strategy: Strategy,
+    selection: Selection = (),
+    create: bool = False,
+    undoes: str | None = None,
+) -> ResetPlan:
+    """What resetting `group` would do to each partition: all it has committed and those added since, or `selection`.
+
+    Raises `NotFound` for an unknown group (unless `create`), topic or partition, `Refused` for share and streams
+    groups, `UsageError` when there is nothing to reset, `Unreachable`.
+    """
+    client = session.require_kafka()
+    try:
+        seen = client.group(group)
+    except NotFound:
+        if not create:
+            raise
+        seen = Group(name=group, type="classic", state="Empty", members=(), partitions=())
+    if seen.type in _FOREIGN:
+        raise Refused(f"group {group!r} is a {seen.type} group: {_FOREIGN[seen.type]}")
+    positions = _positions(session, seen, strategy, selection)
+    if not positions:
+        raise UsageError(f"group {group!r} has no commits to start from: name topics with --topic TOPIC")
+    problems = list(seen.problems)
+    if strategy.timed:
+        positions = _timed(session, positions, strategy.at)
+    entries = [entry(position, strategy) for position in positions]
+    entries = _with_times(session, entries, problems)
+    words = ["group", "reset", group, *strategy.option, *_topic_options(selection), "--execute"]
+    if undoes is not None:
+        words = ["job", "undo", undoes, "--execute"]
+    return ResetPlan(
+        group=group,
+        type=seen.type,
+        state=seen.state,
+        members=seen.members or (),
+        strategy=strategy,
+        selection=tuple(selection),
+        entries=tuple(entries),
+        at=time.time(),
+        command=command_line(session.settings, *words),
+        create=create,
+        undoes=undoes,
+        problems=tuple(problems),
+    )
+
+
+def again(session: Session, earlier: ResetPlan) -> ResetPlan:
+    """The same plan made now: the group may have moved, stopped or started since."""
+    return plan(session, earlier.group, earlier.strategy, earlier.selection, earlier.create, earlier.undoes)
+
+
+def _topic_options(selection: Selection) -> list[str]:
+    options: list[str] = []
+    for topic, partitions in selection:
+        options += ["--topic", topic if partitions is None else f"{topic}:{','.join(map(str, partitions))}"]
+    return options
+
+
+def _positions(session: Session, group: Group, strategy: Strategy, selection: Selection) -> list[Position]:
+    known = {
+        (p.topic, p.partition): Position(
+            p.topic, p.partition, p.committed, p.start, p.end, problem=p.problem.message if p.problem else ""
+        )
+        for p in group.partitions or ()
+    }
+    wanted: dict[str, set[int] | None] = {}
+    for topic, partitions in selection:
+        held = wanted.get(topic, set())
+        wanted[topic] = None if partitions is None or held is None else held | set(partitions)
+    if not selection:
+        if strategy.kind != "from-file":
+            return [known[key] for key in sorted(known)]
+        for topic, partition in strategy.offsets:
+            held = wanted.setdefault(topic, set())
+            assert held is not None
+            held.add(partition)
+    found: list[Position] = []
+    for topic in sorted(wanted):
+        found += _topic_positions(session, topic, wanted[topic], known)
+    return found
+
+
+def _topic_positions(
+    session: Session, name: str, wanted: set[int] | None, known: Mapping[TopicPartition, Position]
+) -> list[Position]:
+    """The wanted partitions of one topic; those the group never committed come from the topic itself."""
+    held = {partition: position for (topic, partition), position in known.items() if topic == name}
+    if wanted is None or not wanted <= held.keys():
+        for p in session.require_kafka().topic(name).partitions:
+            reason = p.problem.message if p.problem else ""
+            held.setdefault(p.partition, Position(name, p.partition, None, p.start, p.end, problem=reason))
+    missing = (wanted or set()) - held.keys()
+    if missing:
+        raise NotFound(
+            f"topic {name!r} has no partition {', '.join(map(str, sorted(missing)))}; it has {len(held)}, from 0"
+        )
+    return [held[partition] for partition in sorted(held) if wanted is None or partition in wanted]
+
+
+def _timed(session: Session, positions: Sequence[Position], at: float) -> list[Position]:
+    asked = [(p.topic, p.partition) for p in positions if not p.problem]
+    offsets = session.require_kafka().offsets_for_time(asked, at) if asked else {}
+    found = []
+    for p in positions:
+        offset = offsets.get((p.topic, p.partition)) if not p.problem else None
+        if isinstance(offset, Problem):
+            found.append(replace(p, problem=f"left alone: {offset.message}"))
+        elif not p.problem and (p.topic, p.partition) not in offsets:
+            found.append(replace(p, problem="left alone: its offset at that time could not be seen"))
+        else:
+            found.append(replace(p, timed=offset))
+    return found
+
+
+def _with_times(session: Session, entries: Sequence[ResetEntry], problems: list[Problem]) -> list[ResetEntry]:
+    """The entries with the record times at both offsets, as far as they can be had; a plan stands without them."""
+
+    def readable(e: ResetEntry, offset: int | None) -> bool:
+        return offset is not None and e.start is not None and e.end is not None and e.start <= offset < e.end
+
+    old = {(e.topic, e.partition): e.old for e in entries if e.old is not None and readable(e, e.old)}
+    new = {(e.topic, e.partition): e.new for e in entries if e.new is not None and readable(e, e.new)}
+    client = session.require_kafka()
+    try:
+        old_times = client.record_times(old) if old else {}
+        new_times = client.record_times(new) if new else {}
+    except LogqError as error:
+        problems.append(Problem("record times", "UNKNOWN", f"the times of the records could not be read: {error}"))
+        return list(entries)
+    return [
+        replace(e, old_time=old_times.get((e.topic, e.partition)), new_time=new_times.get((e.topic, e.partition)))
+        for e in entries
+    ]
+
+
+def in_use(group: str, state: str, members: Sequence[Member]) -> str:
+    """Why a group cannot be reset now, naming members and hosts, and what to do about it."""
+    who = [f"{m.client_id or m.id} on {m.host}" for m in members[:4]]
+    more = f" and {len(members) - 4} more" if len(members) > 4 else ""
+    have = f"{plural(len(members), 'member')}: {', '.join(who)}{more}" if members else f"its state is {state}"
+    return f"group {group!r} is in use ({have}); stop its consumers, or wait for that with --wait-empty"
