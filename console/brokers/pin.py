@@ -2,8 +2,8 @@
 
 For maintainers, when a server's version changes: edit `CLOSURES`, run it on a machine with Maven (`mvn`), commit the
 new `jars.toml` beside this file. Maven resolves each server's dependencies; what is written is every jar's path in a
-Maven repository, its SHA-256 and its size in bytes. Same closures, same file: nothing in it depends on the machine or the day.
-Nobody else needs Maven: `console.brokers.jars` fetches what the list names.
+Maven repository, its SHA-256 and its size in bytes. Same closures, same file, on any machine and any day. Nobody else
+needs Maven: `console.brokers.jars` fetches what the list names.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from console.errors import Failed, LogqError
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """One class path: Maven coordinates (`group:artifact:version`) with all they need, less the excluded `group:artifact`s."""
+    """One class path: `group:artifact:version` roots with all they need, less the excluded `group:artifact`s."""
 
     version: str
     roots: tuple[str, ...]
@@ -63,7 +63,7 @@ def pom(closure: Closure) -> str:
 
 
 def resolve(closure: Closure) -> dict[str, tuple[str, int]]:
-    """Every jar of the closure: path in a Maven repository -> (SHA-256 in hex, size in bytes); `Failed` without Maven."""
+    """Every jar: path in a Maven repository -> (SHA-256 in hex, size in bytes); `Failed` without Maven."""
     with tempfile.TemporaryDirectory(prefix="logq-pin-") as name:
         folder = Path(name)
         (folder / "pom.xml").write_text(pom(closure), encoding="utf-8")

@@ -26,6 +26,7 @@ _GUARD = Path(__file__).with_name("guard.py")
 _STOP_S = 15.0
 _POLL_S = 0.03
 _TAIL_LINES = 6
+_TAIL_CHARACTERS = 600
 
 
 class Supervisor:
@@ -36,11 +37,14 @@ class Supervisor:
 
         A directory that is given is always kept. `Failed` when the folder cannot be made.
         """
+        if os.name == "nt":
+            raise Failed("the demo's servers are started on Linux and macOS only: use WSL")
         keep = keep or directory is not None
         self.directory = (directory or Path(tempfile.gettempdir()) / f"logq-{os.urandom(6).hex()}").absolute()
         self.kept = keep
         self._lock = threading.Lock()
         self._known: set[int] = set()
+        self._at_stop: list[Callable[[], None]] = []
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_GUARD), str(self.directory), "keep" if keep else "remove"],
             stdin=subprocess.PIPE,
@@ -85,8 +89,15 @@ class Supervisor:
             time.sleep(_POLL_S)
         return True
 
+    def at_stop(self, release: Callable[[], None]) -> None:
+        """Call `release` when the servers have been ended."""
+        self._at_stop.append(release)
+
     def stop(self) -> None:
-        """End every server and the guard; a temporary folder is gone afterwards. May be called again."""
+        """End every server and the guard; a temporary folder is gone afterwards. May be called again.
+
+        At once for a temporary folder; servers whose folder is kept get 5 s for a clean shutdown.
+        """
         if self._process.stdin is not None and not self._process.stdin.closed:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
@@ -100,6 +111,8 @@ class Supervisor:
                 stream.close()
         if self._process.returncode < 0:
             self._after_a_killed_guard()
+        while self._at_stop:
+            self._at_stop.pop()()
 
     def _after_a_killed_guard(self) -> None:
         # On Linux the kernel has ended the servers with their guard; elsewhere it is done here.
@@ -151,10 +164,13 @@ class Server:
         """Start the program (again)."""
         self.pid = self.supervisor.start(self.argv, self.env, self.log)
 
-    def wait_ready(self, timeout: float) -> None:
-        """Return when it answers; `Failed` with the last lines of its log when it ends first or the time is up."""
+    def wait_ready(self, timeout: float, answers: Callable[[], bool] | None = None) -> None:
+        """Return when it answers; `Failed` with the last lines of its log when it ends first or the time is up.
+
+        `answers` asks another question than the server's own. `timeout` is in seconds.
+        """
         until = time.monotonic() + timeout
-        while not self.answers():
+        while not (answers or self.answers)():
             code = self.supervisor.exit_code(self.pid)
             if code is not None:
                 raise Failed(f"{self.name} ended with {code} while starting: {self.tail()} (log: {self.log})")
@@ -162,17 +178,28 @@ class Server:
                 raise Failed(f"{self.name} did not answer within {timeout:.0f} s: {self.tail()} (log: {self.log})")
             time.sleep(_POLL_S)
 
+    def restart(self, timeout: float) -> None:
+        """End it if it runs, start it again at the same address and wait until it answers, `timeout` seconds."""
+        self.kill()
+        self.start()
+        self.wait_ready(timeout)
+
     def tail(self) -> str:
-        """The last lines of its log, in one line."""
-        try:
-            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            return "no log"
-        return " / ".join(line.strip() for line in lines[-_TAIL_LINES:] if line.strip()) or "empty log"
+        """The last lines of its log in one line, without the frames of a stack trace."""
+        lines = [line.strip() for line in self._end_of_log().splitlines()]
+        told = [line for line in lines if line and not line.startswith(("at ", "..."))]
+        return " / ".join(told[-_TAIL_LINES:])[-_TAIL_CHARACTERS:] or "its log is empty"
 
     def log_says(self, words: Sequence[str]) -> bool:
-        """Whether the last lines of its log hold one of the words."""
-        return any(word in self.tail() for word in words)
+        """Whether the end of its log holds one of the words."""
+        text = self._end_of_log()
+        return any(word in text for word in words)
+
+    def _end_of_log(self) -> str:
+        try:
+            return self.log.read_bytes()[-65536:].decode("utf-8", errors="replace")
+        except OSError:
+            return ""
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
