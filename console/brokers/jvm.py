@@ -37,7 +37,7 @@ def command(heap_mb: int, folder: Path, *rest: str) -> tuple[str, ...]:
 
 
 def environment(server: jars.Pinned) -> dict[str, str]:
-    """The environment a server gets: its class path and no more of ours, which may hold credentials and Java options."""
+    """The environment a server gets: its class path, and no credentials or Java options of ours."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TZ") if name in os.environ}
     if sys.platform == "linux":
         kept["LC_ALL"] = "C.UTF-8"  # or Java does not find a folder whose name is not ASCII

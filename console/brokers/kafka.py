@@ -120,8 +120,8 @@ def start_kafka(supervisor: Supervisor, nodes: int = 1) -> KafkaCluster:
     """Start a cluster of 1 or 3 nodes under the supervisor; returns when every broker answers and knows all the others.
 
     Data, configuration and log of node N are in `kafka-N` of the supervisor's folder; its jars must be there. Data of
-    an earlier start in a kept folder is used again. `Failed` with the last lines of the log when a node ends or does not
-    answer in time.
+    an earlier start in a kept folder is used again. `Failed` with the last lines of the log when a node ends or does
+    not answer in time.
     """
     top = supervisor.directory
     _check_folder(top, nodes)
