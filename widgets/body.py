@@ -59,10 +59,10 @@ def rows(raw: bytes | str | None, view: View) -> Iterator[list[Piece]]:
             yield [(line.removesuffix("\r").replace("\t", "    "), "")]
 
 
-def wrapped(row: list[Piece], width: int, wrap: bool, indent: int = 0) -> Iterator[list[Piece]]:
+def wrapped(row: list[Piece], width: int, wrap: bool, indent: int = 0, words: bool = False) -> Iterator[list[Piece]]:
     """One row as safe lines of at most `width` cells; without `wrap` one line, cut after a few thousand characters.
 
-    Lines after the first start with `indent` spaces.
+    Lines after the first start with `indent` spaces. With `words` they break at a space where there is one.
     """
     if not wrap:
         yield _cut(row)
@@ -76,6 +76,8 @@ def wrapped(row: list[Piece], width: int, wrap: bool, indent: int = 0) -> Iterat
             rest = _visible(text[start : start + _CHUNK])
             while rest:
                 head, rest = _split(rest, room)
+                if words and rest and (space := head.rfind(" ")) > 0:
+                    head, rest = head[:space], head[space + 1 :] + rest
                 if head:
                     line.append((head, style))
                     room -= cell_len(head)

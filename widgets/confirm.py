@@ -41,20 +41,18 @@ class PlanDialog(ModalScreen[bool]):
     PlanDialog { align: center middle; background: $background 70%; }
     PlanDialog > Vertical { width: 116; max-width: 100%; background: $surface; color: $foreground; padding: 0 1; }
     PlanDialog Heading { background: $surface; margin: 0; }
-    PlanDialog Detail { background: $surface; height: auto; }
-    PlanDialog Grid { background: $surface; }
-    PlanDialog .plan--warning { color: $warning; height: auto; padding: 0 1; }
+    PlanDialog Detail, PlanDialog Grid { background: $surface; scrollbar-background: $surface; }
     PlanDialog .plan--command { height: auto; max-height: 3; padding: 0 1; color: $text-muted; }
     PlanDialog .plan--typed { height: 1; padding: 0 1; }
     PlanDialog .plan--ask { width: auto; }
     PlanDialog Input { width: 1fr; border: none; height: 1; padding: 0 1; background: $panel; }
     PlanDialog Input:focus { border: none; background: $panel; }
     PlanDialog .plan--buttons { height: 1; align-horizontal: right; margin: 0 1; }
-    PlanDialog Button { height: 1; min-width: 10; margin: 0 0 0 2; border: none; padding: 0 1; text-style: none;
-                        background: $panel; color: $foreground; }
-    PlanDialog Button:focus { background: $primary; color: $background; text-style: bold; }
-    PlanDialog Button:disabled { color: $text-disabled; }
-    PlanDialog #plan--apply:focus { background: $warning; }
+    PlanDialog .plan--buttons Button { min-width: 12; width: auto; margin: 0 0 0 2; padding: 0 1;
+        background: $foreground 10%; color: $foreground; background-tint: transparent; text-style: none; }
+    PlanDialog .plan--buttons Button:focus { background: $primary; color: $background; text-style: bold; }
+    PlanDialog .plan--buttons Button:disabled { color: $text-disabled; }
+    PlanDialog .plan--buttons #plan--apply:focus { background: $warning; }
     PlanDialog .plan--hint { width: 1fr; color: $text-muted; }
     """
 
@@ -118,8 +116,10 @@ class PlanDialog(ModalScreen[bool]):
                     yield Input(compact=True, id="plan--name", select_on_focus=False)
             with Horizontal(classes="plan--buttons"):
                 yield Static(classes="plan--hint", markup=False)
-                yield Button(Content(safe(self._words[0], 30)), id="plan--cancel")
-                yield Button(Content(safe(self._words[1], 30)), id="plan--apply", disabled=self._typed is not None)
+                yield Button(Content(safe(self._words[0], 30)), id="plan--cancel", compact=True)
+                yield Button(
+                    Content(safe(self._words[1], 30)), id="plan--apply", disabled=self._typed is not None, compact=True
+                )
 
     def on_mount(self) -> None:
         """Fills the parts in."""
@@ -137,7 +137,7 @@ class PlanDialog(ModalScreen[bool]):
         if self._facts:
             sections.append(Facts("", tuple(self._facts)))
         if warnings:
-            sections.append(Facts("", warnings))
+            sections.append(Facts("", warnings, "bold $warning"))
         self.query_one("#plan--facts", Detail).show(sections, "facts")
 
     def on_resize(self, event: events.Resize) -> None:

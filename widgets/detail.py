@@ -34,11 +34,12 @@ _WIDEST_LABEL = 28
 class Facts:
     """Labelled values under a heading (none when the title is empty). A value is text, or `None` for unknown.
 
-    The third part of a row, where there is one, is the style word its value is drawn in.
+    The third part of a row, where there is one, is the style word its value is drawn in; `label_style` that of labels.
     """
 
     title: str
     rows: tuple[tuple[str, str | None] | tuple[str, str | None, str], ...]
+    label_style: str = MUTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class Detail(ScrollView, can_focus=True):
         overflow-x: hidden;
         overflow-y: auto;
         scrollbar-size-vertical: 1;
+        scrollbar-color: $foreground 25%;
+        scrollbar-background: $background;
         background: $background;
         color: $foreground;
     }
@@ -202,14 +205,14 @@ class Detail(ScrollView, can_focus=True):
         for label, row in zip(labels, facts.rows, strict=True):
             value = row[1]
             style = row[2] if len(row) > 2 else ""
-            first = [(label + " " * (column - cell_len(label)), MUTED)]
+            first = [(label + " " * (column - cell_len(label)), facts.label_style)]
             if value is None:
                 yield [*first, (DASH, MUTED)]
                 continue
             lines = value.replace("\r\n", "\n").split("\n")
             for number, line in enumerate(lines):
                 head = first if not number else [(" " * column, "")]
-                yield from wrapped([*head, (line.replace("\t", "    "), style)], width, self._wrap, column)
+                yield from wrapped([*head, (line.replace("\t", "    "), style)], width, self._wrap, column, words=True)
 
     def _body(self, body: Body, width: int) -> Iterator[list[Piece]]:
         view: View = best_view(body.raw) if body.raw and self._view == "auto" else _plain_view(self._view)

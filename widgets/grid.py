@@ -47,6 +47,8 @@ class Grid(ScrollView, Generic[T], can_focus=True):
         overflow-x: hidden;
         overflow-y: auto;
         scrollbar-size-vertical: 1;
+        scrollbar-color: $foreground 25%;
+        scrollbar-background: $background;
         background: $background;
         color: $foreground;
     }

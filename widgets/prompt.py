@@ -97,8 +97,8 @@ class Prompt(Widget):
     Prompt > Horizontal { height: 1; }
     Prompt .prompt--kind { width: auto; padding: 0 0 0 1; color: $primary; text-style: bold; }
     Prompt .prompt--hint { width: auto; padding: 0 1; color: $text-muted; }
-    Prompt Input { width: 1fr; border: none; height: 1; padding: 0; background: $panel; }
-    Prompt Input:focus { border: none; background: $panel; }
+    Prompt Input { width: 1fr; border: none; height: 1; padding: 0; background: transparent; }
+    Prompt Input:focus { border: none; background: transparent; background-tint: transparent; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
