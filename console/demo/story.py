@@ -154,7 +154,9 @@ def main(arguments: list[str] | None = None) -> int:
         _tell({"problem": str(error) or type(error).__name__})
         return 1
     story.start()
-    while True:
+    parent = os.getppid()
+    # The pipe tells at once that the parent is gone; a changed parent tells it even if somebody else holds the pipe.
+    while os.getppid() == parent:
         _tell(story.state())
         with contextlib.suppress(queue.Empty):
             command = commands.get(timeout=STATE_EVERY_S)
@@ -164,6 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
                 return 0
             if command in ACTS:
                 story.play(ACTS[command])
+    return 0
 
 
 def _listen(commands: queue.Queue[str]) -> None:
