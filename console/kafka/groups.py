@@ -1,0 +1,165 @@
+"""Which groups there are, and the members of one: asked by the API that fits its type.
+
+DescribeGroups answers Dead for every group that is not classic, so the type from ListGroups decides the question.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, cast, get_args
+
+from kio.index import load_entity_schema
+from kio.static.constants import EntityType
+
+from console.kafka import codes
+from console.kafka.cluster import Cluster
+from console.kafka.messages import (
+    CONSUMER_GROUP_DESCRIBE,
+    DESCRIBE_GROUPS,
+    LIST_GROUPS,
+    SHARE_GROUP_DESCRIBE,
+    STREAMS_GROUP_DESCRIBE,
+    Api,
+)
+from console.kafka.reader import DecodeError, decode_from
+from console.kafka.wire import WireError
+from console.model import GroupType, Member, Problem
+
+_ASSIGNMENT_VERSION = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A group as its coordinator lists it."""
+
+    name: str
+    type: GroupType
+    state: str
+    protocol: str
+    coordinator: int
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A group's state and members; the problem says why there are none to show."""
+
+    state: str = ""
+    members: tuple[Member, ...] | None = None
+    problem: Problem | None = None
+
+
+async def listed(cluster: Cluster, broker: int, deadline: float) -> tuple[tuple[Listed, ...], Problem | None]:
+    """The groups a broker coordinates, of every type. Raises `WireError`."""
+    answer = await cluster.ask(broker, LIST_GROUPS, {"states_filter": (), "types_filter": ()}, deadline)
+    problem = codes.problem(f"broker {broker}", answer.error_code) if answer.error_code else None
+    connection = await cluster.connection(broker, deadline)
+    # A broker that does not say the type knows only classic groups, or (3.x) consumer groups beside them.
+    unsaid: GroupType = "unknown" if connection.supports(CONSUMER_GROUP_DESCRIBE) else "classic"
+    groups = tuple(
+        Listed(
+            g.group_id,
+            _type(getattr(g, "group_type", ""), unsaid),
+            getattr(g, "group_state", ""),
+            g.protocol_type,
+            broker,
+        )
+        for g in answer.groups
+    )
+    return groups, problem
+
+
+def _type(given: str, unsaid: GroupType) -> GroupType:
+    lower = given.lower()
+    return cast(GroupType, lower) if lower in get_args(GroupType) else unsaid
+
+
+async def described(cluster: Cluster, group: Listed, deadline: float) -> Described:
+    """The members of a group and what is assigned to them, asked of its coordinator. Raises `WireError`."""
+    if group.type == "unknown":
+        answer = await _describe(cluster, group, CONSUMER_GROUP_DESCRIBE, deadline)
+        if answer.error_code == 0:
+            return Described(answer.group_state, tuple(_modern(m) for m in answer.members))
+    if group.type in ("classic", "unknown"):
+        answer = await _describe(cluster, group, DESCRIBE_GROUPS, deadline)
+        members = tuple(_classic(m, answer.protocol_type) for m in answer.members)
+    elif group.type == "streams":
+        answer = await _describe(cluster, group, STREAMS_GROUP_DESCRIBE, deadline)
+        sources = _sources(answer.topology)
+        members = tuple(_streams(m, sources) for m in answer.members)
+    else:
+        api = SHARE_GROUP_DESCRIBE if group.type == "share" else CONSUMER_GROUP_DESCRIBE
+        answer = await _describe(cluster, group, api, deadline)
+        members = tuple(_modern(m) for m in answer.members)
+    if answer.error_code:
+        detail = getattr(answer, "error_message", None)
+        return Described(problem=codes.problem(f"group {group.name}", answer.error_code, detail))
+    return Described(answer.group_state, members)
+
+
+async def _describe(cluster: Cluster, group: Listed, api: Api, deadline: float) -> Any:
+    values = {"groups": [group.name], "group_ids": [group.name]}
+    answer = await cluster.ask(group.coordinator, api, values, deadline)
+    if not answer.groups:
+        raise WireError("NO_ANSWER", f"broker {group.coordinator} left group {group.name} out of its answer")
+    return answer.groups[0]
+
+
+def _host(raw: str) -> str:
+    return raw.removeprefix("/")  # Java's InetAddress writes an address without a name as "/127.0.0.1"
+
+
+def _classic(member: Any, protocol: str) -> Member:
+    assignment = assigned(member.member_assignment) if protocol == "consumer" else ()
+    instance = getattr(member, "group_instance_id", None)
+    return Member(member.member_id, member.client_id, _host(member.client_host), instance, assignment)
+
+
+def assigned(data: bytes) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The partitions in a classic member's assignment (ConsumerProtocolAssignment); empty when it cannot be read.
+
+    The bytes come from the group's own clients, not from the broker: anything may stand there.
+    """
+    if len(data) < 2:
+        return ()
+    version = min(struct.unpack_from(">h", data)[0], _ASSIGNMENT_VERSION)
+    if version < 0:
+        return ()
+    schema = load_entity_schema("consumer_protocol_assignment", version, EntityType.data)
+    try:
+        value, _ = decode_from(schema, data, 2)
+    except DecodeError:
+        return ()
+    return _sorted((t.topic, t.partitions) for t in value.assigned_partitions)
+
+
+def _modern(member: Any) -> Member:
+    assignment = _sorted((t.topic_name, t.partitions) for t in member.assignment.topic_partitions)
+    instance = getattr(member, "instance_id", None)
+    return Member(member.member_id, member.client_id, _host(member.client_host), instance, assignment)
+
+
+def _sources(topology: Any) -> dict[str, tuple[str, ...]]:
+    """The topics each subtopology of a streams group reads: a task of it is the same partition of all of them."""
+    subtopologies = (topology.subtopologies if topology else None) or ()
+    return {s.subtopology_id: (*s.source_topics, *(t.name for t in s.repartition_source_topics)) for s in subtopologies}
+
+
+def _streams(member: Any, sources: dict[str, tuple[str, ...]]) -> Member:
+    held: dict[str, list[int]] = defaultdict(list)
+    for task in member.assignment.active_tasks:
+        for topic in sources.get(task.subtopology_id, ()):
+            held[topic].extend(task.partitions)
+    return Member(
+        member.member_id,
+        member.client_id,
+        _host(member.client_host),
+        member.instance_id,
+        _sorted((t, tuple(ps)) for t, ps in held.items()),
+    )
+
+
+def _sorted(pairs: Iterable[tuple[str, tuple[int, ...]]]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    return tuple(sorted((topic, tuple(sorted(partitions))) for topic, partitions in pairs))

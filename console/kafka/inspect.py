@@ -1,0 +1,341 @@
+"""The whole Kafka side in one look, and one group or topic closely.
+
+Every broker is asked at once and answers for itself: its groups and their committed offsets as coordinator, then, when
+the committed offsets of those who answer are in, the offsets of the partitions it leads. A silent broker delays nothing
+that the others know; what it alone could tell is kept from the look before, with its age.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from console.kafka import codes, offsets
+from console.kafka.cluster import RETRY_PAUSE, Cluster, Metadata
+from console.kafka.groups import Listed, listed
+from console.kafka.offsets import COMMITTED, EARLIEST, LATEST, UNCOMMITTED, Committed, Partition
+from console.kafka.wire import WireError
+from console.model import Broker, Group, GroupPartition, KafkaSnapshot, Problem, Topic, TopicPartition
+
+OnPartial = Callable[[KafkaSnapshot], None]
+
+_GRACE = 0.5  # seconds the end offsets wait for the slower coordinators
+_SILENT_PATIENCE = 1.5  # seconds for a broker that was silent the last time
+_PUBLISH_EVERY = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far a partition reaches; the problem says why an offset is missing."""
+
+    start: int | None = None
+    end: int | None = None
+    stable_end: int | None = None
+    problem: Problem | None = None
+
+
+@dataclass(slots=True)
+class _Look:
+    """What one snapshot has seen so far."""
+
+    metadata: Metadata
+    before: KafkaSnapshot | None
+    groups: dict[str, Listed] = field(default_factory=dict)
+    committed: dict[str, Committed] = field(default_factory=dict)
+    group_problems: dict[str, Problem] = field(default_factory=dict)
+    reach: dict[Partition, Reach] = field(default_factory=dict)
+    broker_problems: dict[int, Problem] = field(default_factory=dict)
+    answered: set[int] = field(default_factory=set)
+
+
+async def snapshot(
+    cluster: Cluster, deadline: float, on_partial: OnPartial | None = None, before: KafkaSnapshot | None = None
+) -> KafkaSnapshot:
+    """Brokers, groups and topics with their offsets, by the deadline at the latest; what failed is in the problems.
+
+    `on_partial` gets the picture as it fills in, on the loop's thread: it must neither block nor raise. `before` is the
+    last look: what a silent coordinator knew is taken from it. Raises `Unreachable` or `Denied` only when no broker
+    answers at all.
+    """
+    look = _Look(await cluster.metadata(deadline), before)
+    loop = asyncio.get_running_loop()
+    silent = set(cluster.silent)
+
+    def until(broker: int) -> float:
+        return min(deadline, loop.time() + _SILENT_PATIENCE) if broker in silent else deadline
+
+    running: set[asyncio.Task[set[str]]] = {
+        asyncio.ensure_future(_coordinator(cluster, look, broker, until(broker))) for broker in look.metadata.brokers
+    }
+    published = 0.0
+    try:
+        coordinators = set(running)
+        done, _ = await asyncio.wait(running, timeout=_GRACE)
+        running -= done
+        for task in done:
+            task.result()
+        running |= _leaders(cluster, look, until)
+        while running:
+            done, running = await asyncio.wait(running, timeout=_PUBLISH_EVERY, return_when=asyncio.FIRST_COMPLETED)
+            late: set[str] = set()
+            for task in done:
+                if task in coordinators:
+                    late |= task.result()
+                else:
+                    task.result()
+            if late:  # these commits are younger than the end offsets: ask for those again
+                running |= _leaders(cluster, look, until, late)
+            if running and on_partial and done and loop.time() - published >= _PUBLISH_EVERY:
+                published = loop.time()
+                on_partial(_picture(look, complete=False))
+    finally:
+        for task in running:
+            task.cancel()
+    return _picture(look, complete=True)
+
+
+async def _coordinator(cluster: Cluster, look: _Look, broker: int, deadline: float) -> set[str]:
+    """A broker's groups with their committed offsets, into the look; the topics they have commits on."""
+    try:
+        groups, problem = await listed(cluster, broker, deadline)
+    except WireError as error:
+        look.broker_problems[broker] = Problem(f"broker {broker}", error.code, error.message)
+        return set()
+    look.answered.add(broker)
+    if problem:
+        look.broker_problems[broker] = problem
+    # A broker that has just woken may still list groups that have moved: the first to name one keeps it.
+    mine = [g for g in groups if look.groups.setdefault(g.name, g) is g]
+    await _fetch(cluster, look, mine, deadline)
+    return {topic for g in mine for topic, _ in look.committed.get(g.name, ())}
+
+
+async def _fetch(cluster: Cluster, look: _Look, groups: list[Listed], deadline: float) -> None:
+    """The committed offsets of groups, asked again while their coordinator is settling."""
+    loop = asyncio.get_running_loop()
+    waiting = groups
+    while waiting:
+        moved: list[Listed] = []
+
+        def found(name: str, value: Committed | int, moved: list[Listed] = moved) -> None:
+            if not isinstance(value, int):
+                look.committed[name] = value
+                look.group_problems.pop(name, None)
+                return
+            look.group_problems[name] = codes.problem(f"group {name}", value)
+            if value in codes.COORDINATOR_MOVED and name in look.groups:
+                moved.append(look.groups[name])
+
+        by_broker: dict[tuple[int, bool], list[str]] = defaultdict(list)
+        for g in waiting:
+            by_broker[(g.coordinator, g.type == "share")].append(g.name)
+        for (broker, share), names in by_broker.items():
+            ask = offsets.share_committed if share else offsets.groups_committed
+            try:
+                await ask(cluster, broker, names, deadline, found)
+            except WireError as error:
+                for name in names:
+                    if name not in look.committed:
+                        look.group_problems.setdefault(name, Problem(f"group {name}", error.code, error.message))
+        if not moved or loop.time() + RETRY_PAUSE >= deadline:
+            return
+        await asyncio.sleep(RETRY_PAUSE)
+        waiting = await _located(cluster, look, moved, deadline)
+
+
+async def _located(cluster: Cluster, look: _Look, groups: list[Listed], deadline: float) -> list[Listed]:
+    """The groups with the coordinator they have now."""
+    now = await cluster.coordinators([g.name for g in groups], deadline)
+    placed = [replace(g, coordinator=c) for g in groups if isinstance(c := now.get(g.name), int)]
+    look.groups.update({g.name: g for g in placed})
+    return placed
+
+
+def _leaders(
+    cluster: Cluster, look: _Look, until: Callable[[int], float], topics: set[str] | None = None
+) -> set[asyncio.Task[set[str]]]:
+    """One task for each leader that asks for its partitions' offsets (of these topics, or of all)."""
+    partitions = [
+        (t.name, p)
+        for t in look.metadata.topics.values()
+        if not t.error and (topics is None or t.name in topics)
+        for p in t.partitions
+    ]
+    tasks = set()
+    for leader, theirs in offsets.by_leader(look.metadata, partitions).items():
+        if leader is None:
+            look.reach.update({k: Reach(problem=offsets.without_leader(look.metadata, k)) for k in theirs})
+        else:
+            tasks.add(asyncio.ensure_future(_leader(cluster, look, leader, theirs, until(leader))))
+    return tasks
+
+
+async def _leader(cluster: Cluster, look: _Look, leader: int, partitions: list[Partition], deadline: float) -> set[str]:
+    seen = await reach(cluster, look.metadata, leader, partitions, deadline)
+    look.reach.update(seen)
+    lost = next((r.problem for r in seen.values() if r.problem and r.problem.where == f"broker {leader}"), None)
+    if lost is None:
+        look.answered.add(leader)
+    else:
+        look.broker_problems.setdefault(leader, lost)
+    return set()
+
+
+async def reach(
+    cluster: Cluster, metadata: Metadata, leader: int, partitions: list[Partition], deadline: float
+) -> dict[Partition, Reach]:
+    """Log start, high watermark and last stable offset of a leader's partitions."""
+    ends, stable, starts = await asyncio.gather(
+        offsets.partition_offsets(cluster, metadata, leader, partitions, LATEST, deadline, UNCOMMITTED),
+        offsets.partition_offsets(cluster, metadata, leader, partitions, LATEST, deadline, COMMITTED),
+        offsets.partition_offsets(cluster, metadata, leader, partitions, EARLIEST, deadline),
+    )
+    found = {}
+    for key in partitions:
+        three = (starts[key], ends[key], stable[key])
+        start, end, last = (None if isinstance(v, Problem) else v for v in three)
+        found[key] = Reach(start, end, last, next((v for v in three if isinstance(v, Problem)), None))
+    return found
+
+
+# ---------------------------------------------------------------- the picture
+
+
+def _picture(look: _Look, complete: bool) -> KafkaSnapshot:
+    now = time.time()
+    groups = {name: _group(look, listed, now) for name, listed in look.groups.items()}
+    groups |= _kept(look, groups)
+    topics = tuple(topic(look.metadata, name, look.reach) for name in look.metadata.topics)
+    brokers = _brokers(look)
+    problems = [look.broker_problems[b] for b in sorted(look.broker_problems)]
+    problems += [
+        Problem(
+            f"broker {b.id}", "DOWN", f"broker {b.id} holds replicas but is not in the cluster now (down or fenced)"
+        )
+        for b in brokers
+        if b.id not in look.metadata.brokers
+    ]
+    return KafkaSnapshot(
+        at=now,
+        cluster_id=look.metadata.cluster_id,
+        controller=look.metadata.controller,
+        brokers=brokers,
+        groups=tuple(groups[name] for name in sorted(groups)),
+        topics=topics,
+        problems=tuple(problems),
+        complete=complete and not problems and not look.group_problems,
+    )
+
+
+def _brokers(look: _Look) -> tuple[Broker, ...]:
+    holding = {b for t in look.metadata.topics.values() for p in t.partitions.values() for b in (*p.replicas, *p.isr)}
+    earlier = {b.id: b for b in look.before.brokers} if look.before else {}
+    brokers = []
+    for b in sorted(holding | set(look.metadata.brokers)):
+        known = look.metadata.brokers.get(b)
+        if known is None:
+            brokers.append(replace(earlier.get(b, Broker(b, "", 0)), reachable=False))
+        else:
+            failed = b in look.broker_problems
+            brokers.append(replace(known, reachable=not failed if failed or b in look.answered else None))
+    return tuple(brokers)
+
+
+def _group(look: _Look, seen: Listed, now: float) -> Group:
+    problem = look.group_problems.get(seen.name)
+    group = Group(
+        seen.name,
+        type=seen.type,
+        state=seen.state,
+        protocol=seen.protocol,
+        coordinator=seen.coordinator,
+        seen_at=now,
+        problems=(problem,) if problem else (),
+    )
+    committed = look.committed.get(seen.name)
+    if committed is not None:
+        return replace(group, partitions=partitions(look.metadata, committed, look.reach))
+    old = _earlier(look, seen.name)
+    if old is None or old.partitions is None:
+        return group
+    return replace(group, partitions=_refreshed(look, old), seen_at=old.seen_at)
+
+
+def _kept(look: _Look, seen: dict[str, Group]) -> dict[str, Group]:
+    """Groups of coordinators that did not answer, as they were seen before."""
+    kept = {}
+    for old in look.before.groups if look.before else ():
+        broker = old.coordinator
+        gone = broker is not None and (broker in look.broker_problems or broker not in look.metadata.brokers)
+        waiting = broker is not None and broker not in look.answered
+        if old.name in seen or not (gone or waiting):
+            continue
+        why = Problem(
+            f"group {old.name}", "OLD", f"broker {broker}, which coordinates it, does not answer: an older picture"
+        )
+        kept[old.name] = replace(old, partitions=_refreshed(look, old), problems=(why,))
+    return kept
+
+
+def _earlier(look: _Look, name: str) -> Group | None:
+    return next((g for g in look.before.groups if g.name == name), None) if look.before else None
+
+
+def _refreshed(look: _Look, old: Group) -> tuple[GroupPartition, ...] | None:
+    """The partitions with the committed offsets of before and the ends of now."""
+    if old.partitions is None:
+        return None
+    committed: Committed = {(p.topic, p.partition): p.committed for p in old.partitions}
+    return partitions(look.metadata, committed, look.reach)
+
+
+def partitions(
+    metadata: Metadata, committed: Committed, reaches: dict[Partition, Reach], more: Iterable[str] = ()
+) -> tuple[GroupPartition, ...]:
+    """A group's partitions: those with a commit, and the rest of the same topics (and of `more` topics) without one.
+
+    Partitions added since the last commit are missing from what the coordinator tells: no commit, not no partition.
+    """
+    keys = set(committed)
+    for name in {topic for topic, _ in committed} | set(more):
+        found = metadata.topics.get(name)
+        keys |= {(name, p) for p in found.partitions} if found else set()
+    rows = []
+    for key in sorted(keys):
+        offset = committed.get(key)
+        far = reaches.get(key, Reach())
+        problem = offset if isinstance(offset, Problem) else far.problem
+        if problem is None and (key[0] not in metadata.topics or key[1] not in metadata.topics[key[0]].partitions):
+            problem = offsets.without_leader(metadata, key)
+        rows.append(
+            GroupPartition(
+                topic=key[0],
+                partition=key[1],
+                leader=metadata.leader(*key),
+                start=far.start,
+                committed=None if isinstance(offset, Problem) else offset,
+                end=far.end,
+                stable_end=far.stable_end,
+                problem=problem,
+            )
+        )
+    return tuple(rows)
+
+
+def topic(metadata: Metadata, name: str, reaches: dict[Partition, Reach]) -> Topic:
+    """A topic of the metadata with what is known of its offsets."""
+    found = metadata.topics[name]
+    rows = []
+    for number, p in sorted(found.partitions.items()):
+        far = reaches.get((name, number), Reach())
+        rows.append(
+            TopicPartition(
+                number, p.leader, p.replicas, p.isr, p.offline, far.start, far.end, far.stable_end, far.problem
+            )
+        )
+    problem = codes.problem(f"topic {name}", found.error) if found.error else None
+    internal = found.internal or name.startswith("__")
+    return Topic(name, tuple(rows), internal, problem=problem)

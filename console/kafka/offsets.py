@@ -1,0 +1,302 @@
+"""Committed offsets and partition offsets, as each broker answers for its own; every failure is data.
+
+Committed offsets must be asked for before the end offsets, else a group that is reading looks ahead of the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from console.errors import LogqError
+from console.kafka import codes
+from console.kafka.cluster import RETRY_PAUSE, Cluster, Metadata
+from console.kafka.messages import DESCRIBE_SHARE_GROUP_OFFSETS, LIST_OFFSETS, OFFSET_COMMIT, OFFSET_FETCH
+from console.kafka.wire import WireError
+from console.model import Problem
+
+T = TypeVar("T")
+Partition = tuple[str, int]
+Committed = dict[Partition, int | Problem | None]
+"""By partition: the committed offset, None for no commit, or why it could not be seen."""
+
+EARLIEST, LATEST = -2, -1
+UNCOMMITTED, COMMITTED = 0, 1  # isolation levels: the high watermark, the last stable offset
+_GROUPS_A_REQUEST = 500  # 5,000 at once hold the loop for 90 to 190 ms
+_PARTITIONS_A_REQUEST = 2_000
+_TRIES = 3
+
+
+def by_topic(partitions: Iterable[Partition]) -> dict[str, list[int]]:
+    """The partitions' numbers by topic."""
+    topics: dict[str, list[int]] = defaultdict(list)
+    for topic, partition in partitions:
+        topics[topic].append(partition)
+    return topics
+
+
+def slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """The items in runs of at most `size`."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def where(partition: Partition) -> str:
+    """How a problem names a partition."""
+    return f"{partition[0]}/{partition[1]}"
+
+
+# ---------------------------------------------------------------- committed
+
+
+async def groups_committed(
+    cluster: Cluster,
+    broker: int,
+    groups: Sequence[str],
+    deadline: float,
+    found: Callable[[str, Committed | int], None],
+) -> None:
+    """All committed offsets of the groups a broker coordinates, 500 groups a request where it can (KIP-709).
+
+    `found` is called for each group with its offsets or the group's error code. Raises `WireError` when the broker
+    does not answer; what came before stays found.
+    """
+    connection = await cluster.connection(broker, deadline)
+    if connection.version(OFFSET_FETCH) >= 8:
+        for some in slices(groups, _GROUPS_A_REQUEST):
+            values = {"groups": [{"group_id": g, "topics": None} for g in some], "require_stable": False}
+            answer = await cluster.ask(broker, OFFSET_FETCH, values, deadline)
+            for group in answer.groups:
+                found(group.group_id, group.error_code or _committed(group.topics, "committed_offset"))
+            await asyncio.sleep(0)
+        return
+    for some in slices(groups, 50):
+        answers = await asyncio.gather(
+            *(cluster.ask(broker, OFFSET_FETCH, {"group_id": g, "topics": None}, deadline) for g in some)
+        )
+        for name, answer in zip(some, answers, strict=True):
+            found(name, getattr(answer, "error_code", 0) or _committed(answer.topics, "committed_offset"))
+
+
+async def share_committed(
+    cluster: Cluster,
+    broker: int,
+    groups: Sequence[str],
+    deadline: float,
+    found: Callable[[str, Committed | int], None],
+) -> None:
+    """The start offsets of share groups (KIP-932), -1 before the first delivery; as `groups_committed`."""
+    for some in slices(groups, _GROUPS_A_REQUEST):
+        values = {"groups": [{"group_id": g, "topics": None} for g in some]}
+        answer = await cluster.ask(broker, DESCRIBE_SHARE_GROUP_OFFSETS, values, deadline)
+        for group in answer.groups:
+            found(group.group_id, group.error_code or _committed(group.topics, "start_offset"))
+
+
+def _committed(topics: Iterable[Any], field: str) -> Committed:
+    found: Committed = {}
+    for topic in topics:
+        name = topic.name if hasattr(topic, "name") else topic.topic_name
+        for p in topic.partitions:
+            key, offset = (name, p.partition_index), getattr(p, field)
+            if p.error_code:
+                found[key] = codes.problem(where(key), p.error_code)
+            elif offset >= 0:
+                found[key] = offset
+            elif offset == -1:
+                found[key] = None
+            else:
+                found[key] = Problem(where(key), "BAD_OFFSET", f"the broker answered offset {offset}")
+    return found
+
+
+async def committed_by_name(
+    cluster: Cluster, broker: int, group: str, partitions: Iterable[Partition], deadline: float
+) -> Committed:
+    """The committed offsets of these partitions, as their coordinator knows them.
+
+    Asked for by name with stable offsets required, a pending transactional commit answers UNSTABLE_OFFSET_COMMIT and a
+    forbidden topic TOPIC_AUTHORIZATION_FAILED; asked for with all, both are silently missing. Raises `WireError`.
+    """
+    wanted = list(dict.fromkeys(partitions))
+    topics = [{"name": t, "partition_indexes": ps} for t, ps in by_topic(wanted).items()]
+    one = {"group_id": group, "topics": topics}
+    answer = await cluster.ask(broker, OFFSET_FETCH, {**one, "groups": [one], "require_stable": True}, deadline)
+    part = answer.groups[0] if hasattr(answer, "groups") else answer
+    if getattr(part, "error_code", 0):
+        problem = codes.problem(f"group {group}", part.error_code)
+        return dict.fromkeys(wanted, problem)
+    seen = _committed(part.topics, "committed_offset")
+    silent = Problem(f"group {group}", "NO_ANSWER", "the broker left this partition out of its answer")
+    return {key: seen.get(key, silent) for key in wanted}
+
+
+# ---------------------------------------------------------------- the log's offsets
+
+
+async def partition_offsets(
+    cluster: Cluster,
+    metadata: Metadata,
+    leader: int,
+    partitions: Sequence[Partition],
+    timestamp: int | Mapping[Partition, int],
+    deadline: float,
+    isolation: int = UNCOMMITTED,
+) -> dict[Partition, int | Problem]:
+    """The offsets that one leader answers for its partitions at a timestamp (EARLIEST, LATEST, or milliseconds).
+
+    -1 is a possible answer for a time only (no record that late); any other offset below 0 is a problem. A leader that
+    has just moved is looked up again, within the deadline. A silent broker is a problem of every partition.
+    """
+    result: dict[Partition, int | Problem] = {}
+    for some in slices(partitions, _PARTITIONS_A_REQUEST):
+        result.update(await _ask_leader(cluster, leader, some, timestamp, deadline, isolation))
+        await asyncio.sleep(0)
+    loop = asyncio.get_running_loop()
+    for attempt in range(1, _TRIES):
+        moved = [k for k, v in result.items() if isinstance(v, Problem) and v.code in _LEADER_MOVED]
+        if not moved or loop.time() + RETRY_PAUSE * attempt >= deadline:
+            break
+        await asyncio.sleep(RETRY_PAUSE * attempt)
+        try:
+            metadata = await cluster.metadata(deadline, sorted({topic for topic, _ in moved}))
+        except LogqError:  # nobody answers any more: what we have stays
+            break
+        for now, again in by_leader(metadata, moved).items():
+            if now is not None:
+                result.update(await _ask_leader(cluster, now, again, timestamp, deadline, isolation))
+    return result
+
+
+_LEADER_MOVED = frozenset({"UNKNOWN_TOPIC_OR_PARTITION", "LEADER_NOT_AVAILABLE", "NOT_LEADER_OR_FOLLOWER"}) | {
+    "FENCED_LEADER_EPOCH",
+    "UNKNOWN_LEADER_EPOCH",
+    "OFFSET_NOT_AVAILABLE",
+}
+
+
+def by_leader(metadata: Metadata, partitions: Iterable[Partition]) -> dict[int | None, list[Partition]]:
+    """The partitions by the broker that leads them; None: nobody does."""
+    leaders: dict[int | None, list[Partition]] = defaultdict(list)
+    for topic, partition in partitions:
+        leaders[metadata.leader(topic, partition)].append((topic, partition))
+    return leaders
+
+
+def without_leader(metadata: Metadata, partition: Partition) -> Problem:
+    """Why a partition has nobody to ask."""
+    topic = metadata.topics.get(partition[0])
+    if topic is None or (topic.error == 0 and partition[1] not in topic.partitions):
+        return codes.problem(where(partition), codes.UNKNOWN_TOPIC_OR_PARTITION)
+    if topic.error:
+        return codes.problem(where(partition), topic.error)
+    return codes.problem(where(partition), topic.partitions[partition[1]].error or codes.LEADER_NOT_AVAILABLE)
+
+
+async def _ask_leader(
+    cluster: Cluster,
+    leader: int,
+    partitions: Sequence[Partition],
+    timestamp: int | Mapping[Partition, int],
+    deadline: float,
+    isolation: int,
+) -> dict[Partition, int | Problem]:
+    def at(key: Partition) -> int:
+        return timestamp if isinstance(timestamp, int) else timestamp[key]
+
+    topics = [
+        {"name": t, "partitions": [{"partition_index": p, "timestamp": at((t, p))} for p in ps]}
+        for t, ps in by_topic(partitions).items()
+    ]
+    left = max(0.1, deadline - asyncio.get_running_loop().time())
+    values = {"replica_id": -1, "isolation_level": isolation, "topics": topics, "timeout": int(left * 1000)}
+    try:
+        answer = await cluster.ask(leader, LIST_OFFSETS, values, deadline)
+    except WireError as error:
+        return dict.fromkeys(partitions, Problem(f"broker {leader}", error.code, error.message))
+    asked = set(partitions)
+    found: dict[Partition, int | Problem] = {}
+    for topic in answer.topics:
+        for p in topic.partitions:
+            key = (topic.name, p.partition_index)
+            if key not in asked:
+                continue
+            if p.error_code:
+                found[key] = codes.problem(where(key), p.error_code)
+            elif p.offset >= 0 or (p.offset == -1 and at(key) >= 0):
+                found[key] = p.offset
+            else:
+                found[key] = Problem(where(key), "NO_OFFSET", f"the leader answered offset {p.offset}")
+    silent = {
+        k: Problem(where(k), "NO_ANSWER", "the leader left it out of its answer") for k in partitions if k not in found
+    }
+    return found | silent
+
+
+# ---------------------------------------------------------------- changes
+
+
+async def commit(
+    cluster: Cluster, group: str, offsets: Mapping[Partition, int], deadline: float
+) -> dict[Partition, Problem | None]:
+    """Commit offsets for a group from outside it (member "", generation -1); None for each that was taken.
+
+    A group with live members refuses each partition (UNKNOWN_MEMBER_ID). Asked again only when the answer itself says
+    that nothing was written (the coordinator moved or is loading); after silence the outcome is unknown, and the
+    problem says so. Raises `Unreachable` when no broker answers at all.
+    """
+    result: dict[Partition, Problem | None] = {}
+    waiting = dict(offsets)
+    loop = asyncio.get_running_loop()
+    while waiting:
+        coordinator = (await cluster.coordinators([group], deadline)).get(group)
+        if not isinstance(coordinator, int):
+            missing = coordinator or codes.problem(f"group {group}", codes.COORDINATOR_NOT_AVAILABLE)
+            return result | dict.fromkeys(waiting, missing)
+        result |= await _commit_at(cluster, coordinator, group, waiting, deadline)
+        moved = {codes.name(code) for code in codes.COORDINATOR_MOVED}
+        waiting = {k: waiting[k] for k in waiting if (p := result[k]) is not None and p.code in moved}
+        if loop.time() + RETRY_PAUSE >= deadline:
+            break
+        if waiting:
+            await asyncio.sleep(RETRY_PAUSE)
+    return result
+
+
+async def _commit_at(
+    cluster: Cluster, coordinator: int, group: str, offsets: Mapping[Partition, int], deadline: float
+) -> dict[Partition, Problem | None]:
+    topics = [
+        {
+            "name": t,
+            "partitions": [
+                {"partition_index": p, "committed_offset": offsets[(t, p)], "committed_metadata": ""} for p in ps
+            ],
+        }
+        for t, ps in by_topic(offsets).items()
+    ]
+    values = {
+        "group_id": group,
+        "generation_id_or_member_epoch": -1,
+        "member_id": "",
+        "retention_time": -1,
+        "topics": topics,
+    }
+    try:
+        await cluster.connection(coordinator, deadline, "change")
+    except WireError as error:  # nothing was sent yet
+        return dict.fromkeys(offsets, Problem(f"broker {coordinator}", error.code, error.message))
+    try:
+        answer = await cluster.ask(coordinator, OFFSET_COMMIT, values, deadline, "change")
+    except WireError as error:
+        unknown = f"{error.message}; whether it was written is not known: read the offsets back"
+        return dict.fromkeys(offsets, Problem(f"broker {coordinator}", error.code, unknown))
+    found: dict[Partition, Problem | None] = {}
+    for topic in answer.topics:
+        for p in topic.partitions:
+            key = (topic.name, p.partition_index)
+            found[key] = codes.problem(where(key), p.error_code) if p.error_code else None
+    lost = "the coordinator left it out of its answer: read the offsets back"
+    return {k: found[k] if k in found else Problem(where(k), "NO_ANSWER", lost) for k in offsets}

@@ -1,0 +1,272 @@
+"""One connection to one broker: frames, correlation ids, versions, and one deadline for each question.
+
+A deadline (the loop's clock, seconds) covers all that a question costs: resolving, connecting, the TLS handshake, the
+login and the answer. Whatever goes wrong is a `WireError` with one clear line; after a timeout, an error in the frames
+or bytes that cannot be decoded the connection is closed, because nothing after that can be believed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import socket
+import ssl
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from console.kafka import codes
+from console.kafka.messages import API_VERSIONS, METADATA, Api, encode, response_class
+from console.kafka.properties import Security
+from console.kafka.reader import DecodeError, decode, skip_tags
+
+_TLS_ALERT = 0x1503  # the first bytes of a TLS alert, read as a frame's length
+_CLIENT_VERSION = "0.1"
+
+
+class WireError(Exception):
+    """A question without a usable answer: a short code ("TIMEOUT", "REFUSED", "AUTH", …) and one line for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(slots=True)
+class _Pending:
+    api: Api
+    answer: asyncio.Future[bytes]
+
+
+class Connection:
+    """A connection to a broker that has said which versions it speaks. `open_connection` makes one."""
+
+    def __init__(self, where: str, security: Security, client_id: str) -> None:
+        self.where = where
+        self.expires: float | None = None  # loop time after which the login should be renewed
+        self._security = security
+        self._client_id = client_id
+        self._versions: dict[int, tuple[int, int]] = {}
+        self._pending: dict[int, _Pending] = {}
+        self._correlations = itertools.count(1)
+        self._failure: WireError | None = None
+        self._answered = 0
+        self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it can answer nothing any more."""
+        return self._failure is not None
+
+    def attach(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Start reading answers from a connected stream."""
+        self._writer = writer
+        self._reading = asyncio.ensure_future(self._read(reader))
+
+    def supports(self, api: Api) -> bool:
+        """Whether there is a version of this question that both sides speak."""
+        return self._common(api) is not None
+
+    def version(self, api: Api) -> int:
+        """The version the question is asked in: the least of kio's, the broker's and our cap's highest.
+
+        Raises `WireError` (UNSUPPORTED) when there is none.
+        """
+        version = self._common(api)
+        if version is None:
+            raise WireError("UNSUPPORTED", f"{self.where} does not know the question {api.name}: too old or too new")
+        return version
+
+    def _common(self, api: Api) -> int | None:
+        if api.key not in self._versions:
+            return None
+        low, high = api.versions
+        broker_low, broker_high = self._versions[api.key]
+        version = min(high, broker_high)
+        return version if version >= max(low, broker_low) else None
+
+    async def ask(self, api: Api, values: Mapping[str, Any], deadline: float) -> Any:
+        """kio's response entity to one question. Raises `WireError`; questions may overlap, answers come in order."""
+        version = self.version(api)
+        return self._decode(api, version, await self._exchange(api, version, values, deadline))
+
+    async def negotiate(self, deadline: float) -> None:
+        """Ask which versions the broker speaks: v4 first, and what it answers to that when it is older (KIP-511)."""
+        values = {"client_software_name": "logq", "client_software_version": _CLIENT_VERSION}
+        version = API_VERSIONS.versions[1]
+        body = await self._exchange(API_VERSIONS, version, values, deadline)
+        if struct.unpack_from(">h", body.ljust(2, b"\0"))[0] == codes.UNSUPPORTED_VERSION:
+            version = 0
+            known = self._decode(API_VERSIONS, 0, body).api_keys
+            if not known:
+                body = await self._exchange(API_VERSIONS, 0, values, deadline)
+        answer = self._decode(API_VERSIONS, version, body)
+        if not answer.api_keys:
+            raise self._fail(
+                WireError(codes.name(answer.error_code), f"{self.where}: {codes.words(answer.error_code)}")
+            )
+        self._versions = {k.api_key: (k.min_version, k.max_version) for k in answer.api_keys}
+
+    async def _exchange(self, api: Api, version: int, values: Mapping[str, Any], deadline: float) -> bytes:
+        """The body of the answer, header cut off."""
+        if self._failure or self._writer is None:
+            raise self._failure or WireError("CLOSED", f"{self.where} is not connected")
+        loop = asyncio.get_running_loop()
+        correlation = next(self._correlations) & 0x7FFFFFFF
+        try:
+            data = encode(api, version, correlation, self._client_id, values)
+        except (UnicodeEncodeError, struct.error, ValueError, TypeError) as error:
+            raise WireError("ENCODE", f"Kafka's protocol cannot carry what was asked: {error}") from None
+        pending = _Pending(api, loop.create_future())
+        self._pending[correlation] = pending
+        started = loop.time()
+        try:
+            async with asyncio.timeout_at(deadline):
+                self._writer.write(struct.pack(">i", len(data)) + data)
+                await self._writer.drain()
+                return await pending.answer
+        except TimeoutError:
+            waited = max(0.0, loop.time() - started)
+            raise self._fail(WireError("TIMEOUT", f"{self.where} did not answer within {waited:.1f} s")) from None
+        except OSError as error:
+            raise self._fail(WireError("CLOSED", f"{self.where} closed the connection: {_reason(error)}")) from None
+        finally:
+            if pending.answer.done() and not pending.answer.cancelled():
+                pending.answer.exception()  # seen, even when the deadline came first
+
+    def _decode(self, api: Api, version: int, body: bytes) -> Any:
+        entity = response_class(api, version)
+        try:
+            start = skip_tags(body, 0) if entity.__header_schema__.__flexible__ else 0
+            return decode(entity, body, start)
+        except DecodeError as error:
+            message = f"{self.where} sent an answer to {api.name} v{version} that cannot be read: {error}"
+            raise self._fail(WireError("DECODE", message)) from None
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while True:
+                length = struct.unpack(">i", await reader.readexactly(4))[0]
+                if not self._answered and length >> 16 == _TLS_ALERT:
+                    raise WireError("TLS", f"{self.where} speaks TLS: set security.protocol to SSL or SASL_SSL")
+                if length < 4:
+                    raise WireError("FRAME", f"{self.where} is not a Kafka broker: it sent a frame of {length} bytes")
+                correlation = struct.unpack(">i", await reader.readexactly(4))[0]
+                pending = self._pending.get(correlation)
+                if pending is None:
+                    raise WireError("FRAME", f"{self.where} sent an answer to a question nobody asked: not Kafka?")
+                if length > pending.api.limit:
+                    limit = f"{length:,} bytes where {pending.api.limit:,} are the limit"
+                    raise WireError("FRAME", f"{self.where} sent too long an answer to {pending.api.name}: {limit}")
+                body = await reader.readexactly(length - 4)
+                del self._pending[correlation]
+                self._answered += 1
+                if not pending.answer.done():
+                    pending.answer.set_result(body)
+        except WireError as error:
+            self._fail(error)
+        except (asyncio.IncompleteReadError, OSError) as error:
+            self._fail(WireError("CLOSED", self._closed_by_peer(error)))
+        except asyncio.CancelledError:
+            self._fail(WireError("CLOSED", f"the connection to {self.where} was closed"))
+            raise
+
+    def _closed_by_peer(self, error: BaseException) -> str:
+        if isinstance(error, ssl.SSLError):
+            return f"{self.where} ended TLS: {_reason(error)} (does it ask for a client certificate?)"
+        protocol = self._security.protocol
+        if not self._answered and protocol == "PLAINTEXT":
+            return (
+                f"{self.where} closed the connection at once: not a Kafka broker, or it wants TLS (security.protocol)"
+            )
+        only_metadata = any(p.api is METADATA for p in self._pending.values())
+        if self._answered == 1 and only_metadata and not protocol.startswith("SASL"):
+            with_login = "SASL_SSL" if protocol == "SSL" else "SASL_PLAINTEXT"
+            return f"{self.where} closed the connection: it wants a login (security.protocol={with_login}, sasl.*)"
+        return f"{self.where} closed the connection"
+
+    def _fail(self, failure: WireError) -> WireError:
+        """Close for good; every open question gets the first failure."""
+        if self._failure is None:
+            self._failure = failure
+        pending, self._pending = self._pending, {}
+        for one in pending.values():
+            if not one.answer.done():
+                one.answer.set_exception(self._failure)
+                one.answer.exception()  # whoever waits still gets it; nobody waiting is no error
+        if self._writer is not None:
+            # abort, not close: close would wait for a frozen broker to take what is buffered.
+            self._writer.transport.abort()
+        return failure
+
+    def close(self) -> None:
+        """Drop the connection at once."""
+        self._fail(WireError("CLOSED", f"the connection to {self.where} was closed"))
+        if self._reading is not None:
+            self._reading.cancel()
+
+
+async def open_connection(
+    host: str, port: int, security: Security, client_id: str, deadline: float, name: str | None = None
+) -> Connection:
+    """A connected, logged-in connection that knows the broker's versions. Raises `WireError` by the deadline."""
+    where = name or f"{host}:{port}"
+    connection = Connection(where, security, client_id)
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    try:
+        async with asyncio.timeout_at(deadline):
+            reader, writer = await asyncio.open_connection(
+                host,
+                port,
+                happy_eyeballs_delay=0.25,
+                ssl=security.tls,
+                server_hostname=host if security.tls else None,
+            )
+    except TimeoutError:
+        what = "no answer to the TLS handshake" if security.tls else "no answer"
+        raise WireError("TIMEOUT", f"{where}: {what} within {loop.time() - started:.1f} s") from None
+    except OSError as error:
+        raise _connect_error(where, error, security) from None
+    connection.attach(reader, writer)
+    try:
+        await connection.negotiate(deadline)
+        if security.mechanism is not None:
+            from console.kafka.login import log_in
+
+            await log_in(connection, security, deadline)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect_error(where: str, error: OSError, security: Security) -> WireError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        remedy = "check the host name" if "ostname" in error.verify_message else "check ssl.ca.location"
+        return WireError("TLS", f"the certificate of {where} is not trusted: {error.verify_message}; {remedy}")
+    if isinstance(error, ssl.SSLError):
+        if "WRONG_VERSION" in str(error) or "RECORD_LAYER" in str(error):
+            return WireError(
+                "TLS", f"{where} does not speak TLS: check the port, or set security.protocol to PLAINTEXT"
+            )
+        return WireError("TLS", f"TLS with {where} failed: {_reason(error)}")
+    if security.tls is not None and isinstance(error, ConnectionResetError | ConnectionAbortedError):
+        return WireError("TLS", f"{where} dropped the TLS handshake: it may not speak TLS; check security.protocol")
+    # With several addresses asyncio sums the failures up in one plain OSError.
+    if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
+        return WireError("REFUSED", f"{where}: connection refused")
+    if isinstance(error, socket.gaierror):
+        return WireError("RESOLVE", f"{where}: unknown host name ({_reason(error)})")
+    return WireError("CONNECT", f"{where}: {_reason(error)}")
+
+
+def _reason(error: BaseException) -> str:
+    with contextlib.suppress(Exception):
+        if isinstance(error, ssl.SSLError) and error.reason:
+            return error.reason.lower().replace("_", " ")
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
