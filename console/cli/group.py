@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from console import text
 from console.cli import shapes
+from console.cli.change import Change, carry_out, executing, guard
 from console.cli.options import NounGroup
-from console.cli.output import Answer, Column, emit, facts, styled, table
+from console.cli.output import Answer, Column, emit, facts, styled, table, write
 from console.cli.run import Run
-from console.model import Group, GroupPartition, Severity
+from console.errors import UsageError
+from console.model import Group, GroupPartition, Outcome, Progress, Severity
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from console.ops.offsets import Strategy
+    from console.ops.reset import ResetPlan
 
 
 @click.group("group", cls=NounGroup)
@@ -130,3 +145,100 @@ def _page(group: Group, partitions: tuple[GroupPartition, ...], width: int | Non
         lines.append("")
         lines += [styled(text.safe(f"idle member {m.client_id} on {m.host}: {m.id}"), "dim", color) for m in idle]
     return lines
+
+
+@command.command("reset")
+@click.argument("group")
+@click.option("--to-earliest", is_flag=True, help="To the oldest record held.")
+@click.option("--to-latest", is_flag=True, help="To the end of the log: what is there now will not be read.")
+@click.option("--to-offset", metavar="N", help="To one offset, in every partition.")
+@click.option("--shift-by", metavar="N", help="Forward by N, or back by -N.")
+@click.option("--to-datetime", metavar="T", help="To the first record at or after 2026-11-23T14:22:07Z (no zone: UTC).")
+@click.option("--by-duration", metavar="D", help="Back by PT1H30M, 90s, 15m, 1h30m, 2d.")
+@click.option("--to-current", is_flag=True, help="To where it is: commits the same offsets again.")
+@click.option("--from-file", metavar="FILE", help="To the offsets of a file of topic,partition,offset (- is stdin).")
+@click.option(
+    "--topic", "topics", metavar="T[:P,…]", multiple=True, help="Only these topics or partitions; may be repeated."
+)
+@click.option("--wait-empty", is_flag=True, help="With --execute: wait until the group has no members, then apply.")
+@click.option(
+    "--wait-limit",
+    default="10m",
+    show_default=True,
+    metavar="D",
+    help="How long --wait-empty waits before it gives up.",
+)
+@click.option(
+    "--export", is_flag=True, help="Print the new offsets as topic,partition,offset for --from-file; change nothing."
+)
+@executing
+@click.pass_obj
+def reset_group(
+    run: Run,
+    /,
+    group: str,
+    topics: tuple[str, ...],
+    wait_empty: bool,
+    wait_limit: str,
+    export: bool,
+    execute: bool,
+    yes: bool,
+    **strategies: str | bool | None,
+) -> None:
+    """Move a group's committed offsets: the plan, and with --execute the change.
+
+    All topics of the group, or those named with --topic. The plan can be made while the group is in use; applying needs
+    it stopped.
+    """
+    from console.ops import reset
+    from console.ops.times import parse_duration
+
+    if export and execute:
+        raise UsageError("--export prints offsets and --execute applies them: give one of them")
+    strategy = _strategy(strategies)
+    selection = tuple(reset.parse_selection(topic) for topic in topics)
+    limit = parse_duration(wait_limit)
+    guard(run, f"reset group {group}", execute, yes)
+    session = run.session
+    plan = reset.plan(session, group, strategy, selection)
+    if export:
+        write(reset.csv(plan))
+        return
+
+    def apply(cancel: threading.Event, on_progress: Callable[[Progress], None]) -> Outcome:
+        ready = plan
+        if wait_empty:
+            ready = reset.wait_empty(session, plan, limit, cancel, lambda now: on_progress(_waiting(now)))
+        return reset.run(session, ready, cancel, on_progress)
+
+    idle = "" if plan.changes or wait_empty else "nothing to do: every partition is where the plan wants it"
+    change = Change(reset.view(plan), reset.to_json(plan), apply, idle)
+    raise click.exceptions.Exit(carry_out(run, change, execute, yes))
+
+
+def _waiting(plan: ResetPlan) -> Progress:
+    hosts = ", ".join(sorted({m.host for m in plan.members}))
+    return Progress("", 0, note=f"waiting for {text.plural(len(plan.members), 'member')} to leave: {hosts}")
+
+
+def _strategy(given: dict[str, str | bool | None]) -> Strategy:
+    """The one strategy that was asked for. Raises `UsageError` when there is none, or more than one."""
+    from console.ops.reset import parse_strategy
+
+    asked = {name: value for name, value in given.items() if value not in (None, False)}
+    options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+    if len(asked) != 1:
+        said = " and ".join(f"--{name.replace('_', '-')}" for name in asked)
+        raise UsageError(f"say one way to reset, not {said}" if asked else f"say how to reset: one of {options}")
+    ((name, value),) = asked.items()
+    typed = value if isinstance(value, str) else ""
+    kind = {"shift_by": "shift", "by_duration": "duration", "from_file": "from-file"}.get(
+        name, name.removeprefix("to_")
+    )
+    if kind != "from-file":
+        return parse_strategy(kind, typed, time.time())
+    try:
+        content = sys.stdin.read() if typed == "-" else Path(typed).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {typed}: {getattr(error, 'strerror', None) or error}") from None
+    return replace(parse_strategy(kind, content, time.time()), text=typed)

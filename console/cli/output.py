@@ -71,7 +71,7 @@ def emit(run: Run, answer: Answer) -> None:
     if run.output == "jsonl":
         write("".join(json.dumps(row) + "\n" for row in answer.rows))
     elif run.output == "csv":
-        write(_csv(answer.rows, answer.fields))
+        write(as_csv(answer.rows, answer.fields))
     else:
         write("".join(line + "\n" for line in answer.page(terminal_width(), run.color)))
     report(answer.problems)
@@ -113,7 +113,8 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _csv(rows: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> str:
+def as_csv(rows: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> str:
+    """Rows under a heading: raw values, as JSON's; made safe when stdout is a terminal."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(fields)

@@ -6,8 +6,9 @@ import click
 
 from console import text
 from console.cli import shapes
+from console.cli.messages import MESSAGE_COLUMNS
 from console.cli.options import NounGroup
-from console.cli.output import Answer, Column, emit, facts, table
+from console.cli.output import Answer, Column, emit, facts, note, table
 from console.cli.run import Run
 from console.model import Queue, Severity
 
@@ -111,3 +112,39 @@ def _page(queue: Queue, color: bool) -> list[str]:
         ],
         color,
     )
+
+
+@command.command("peek")
+@click.argument("queue")
+@click.option(
+    "--max",
+    "most",
+    type=click.IntRange(1, 10_000),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="At most N messages.",
+)
+@click.option(
+    "--force", is_flag=True, help="Look even where the look itself may move messages to the dead-letter queue."
+)
+@click.pass_obj
+def peek_queue(run: Run, queue: str, most: int, force: bool) -> None:
+    """Lease, read and release messages. Costs each a receive: refused (3) where that could move them."""
+    from console.ops import inspect
+
+    session = run.session
+    session.require_sqs()
+    seen = inspect.peek(session, queue, most, force=force)
+    rows = [shapes.message(m) for m in seen.messages]
+    emit(
+        run,
+        Answer(
+            lists={"messages": rows, "whole": seen.whole, "note": shapes.raw(seen.note)},
+            rows=rows,
+            fields=shapes.MESSAGE,
+            page=lambda width, color: table(MESSAGE_COLUMNS, seen.messages, width, color),
+        ),
+    )
+    if run.output != "json":
+        note(f"{seen.note}; {seen.budget.note}" if seen.budget.note else seen.note)

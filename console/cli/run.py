@@ -97,7 +97,7 @@ class Run:
         environ = os.environ
         given = self._given
         profile = given.get("profile") or environ.get("LOGQ_PROFILE") or None
-        must_exist = bool(given.get("config_file") or environ.get("LOGQ_CONFIG") or profile)
+        must_exist = bool(given.get("config_file") or profile)
         settings = resolve(self.config_path, profile, required=must_exist)
         bootstrap = given.get("bootstrap") or (None if profile else environ.get("LOGQ_BOOTSTRAP"))
         aws: dict[str, str | None] = {name: given.get(name) for name in ("region", "aws_profile", "endpoint_url")}

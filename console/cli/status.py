@@ -68,6 +68,12 @@ class Looked:
         self.problems = problems
         self.attention: tuple[Attention, ...] = ()
 
+    @property
+    def all_problems(self) -> tuple[Problem, ...]:
+        """The sides that failed, and what each side could not see."""
+        seen = (self.kafka.problems if self.kafka else ()) + (self.sqs.problems if self.sqs else ())
+        return (*self.problems, *seen)
+
 
 def look(session: Session, over: float) -> Looked:
     """Look at both sides at once, and again `over` seconds later when that is not 0.
@@ -122,7 +128,6 @@ def _both(session: Session, kafka: bool = True, sqs: bool = True) -> Looked:
 def answer(looked: Looked) -> Answer:
     """The page in every form: attention first, then each side's counts, then its worst groups and queues."""
     kafka, sqs = looked.kafka, looked.sqs
-    problems = looked.problems + (kafka.problems if kafka else ()) + (sqs.problems if sqs else ())
     attention = [shapes.attention(a) for a in looked.attention]
     groups = worst_groups(kafka.groups) if kafka else []
     queues = worst_queues(sqs.queues) if sqs else []
@@ -138,7 +143,7 @@ def answer(looked: Looked) -> Answer:
         fields=shapes.ATTENTION,
         page=lambda width, color: page(looked, width, color),
         at=looked.at,
-        problems=problems,
+        problems=looked.all_problems,
     )
 
 

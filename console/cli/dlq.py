@@ -1,0 +1,118 @@
+"""`logq dlq`: dead-letter queues and dead-letter topics, seen as one kind of place."""
+
+from __future__ import annotations
+
+import click
+
+from console import text
+from console.cli import shapes
+from console.cli.messages import MESSAGE_COLUMNS
+from console.cli.options import NounGroup
+from console.cli.output import Answer, Column, emit, facts, note, table
+from console.cli.run import Run
+from console.cli.status import look
+from console.model import Cluster, DeadLetters, Severity
+
+
+@click.group("dlq", cls=NounGroup)
+def command() -> None:
+    """Dead-letter queues and topics: list, show, redrive."""
+
+
+def _severity(letters: DeadLetters) -> Severity:
+    return letters.status.severity
+
+
+DLQ_COLUMNS: tuple[Column[DeadLetters], ...] = (
+    Column("target", lambda d: d.target, least=16),
+    Column("kind", lambda d: d.kind, drop=3),
+    Column("count", lambda d: text.count(d.count), "right"),
+    Column("oldest", lambda d: text.duration(d.oldest_seconds), "right", drop=2),
+    Column("expires", lambda d: text.duration(d.expires_seconds), "right", drop=4),
+    Column("source", lambda d: ", ".join(d.source) or text.DASH, least=12, drop=1),
+    Column("reason", lambda d: d.reason, least=16, drop=5),
+)
+
+CLUSTER_COLUMNS: tuple[Column[Cluster], ...] = (
+    Column("cluster", lambda c: c.id),
+    Column("count", lambda c: text.count(c.count), "right"),
+    Column("first", lambda c: text.utc(c.first), drop=2),
+    Column("last", lambda c: text.utc(c.last), drop=1),
+    Column("failure", lambda c: c.label, least=20),
+)
+
+
+@command.command("list")
+@click.pass_obj
+def list_dlqs(run: Run) -> None:
+    """Every dead-letter queue and topic, the fullest first. Reads no message."""
+    from console.ops import inspect
+
+    looked = look(run.session, over=0)
+    letters = inspect.dead_letters(looked.kafka, looked.sqs)
+    rows = [shapes.dlq(d) for d in letters]
+    emit(
+        run,
+        Answer(
+            lists={"dlqs": rows},
+            rows=rows,
+            fields=shapes.DLQ[:-1],
+            page=lambda width, color: table(DLQ_COLUMNS, letters, width, color, _severity),
+            at=looked.at,
+            problems=looked.all_problems,
+        ),
+    )
+    if looked.kafka is None and looked.sqs is None:
+        raise click.exceptions.Exit(1)
+
+
+@command.command("show")
+@click.argument("dlq")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Read at most N messages.",
+)
+@click.option("--force", is_flag=True, help="Look even where the look itself may move messages on.")
+@click.pass_obj
+def show_dlq(run: Run, dlq: str, limit: int, force: bool) -> None:
+    """One dead-letter queue or topic: how its messages failed, and the messages. A queue's messages cost a receive."""
+    from console.ops import inspect
+
+    seen = inspect.dead_letter(run.session, dlq, limit=limit, force=force)
+    row = shapes.dlq(seen.letters, clusters=True)
+    messages = [shapes.message(m) for m in seen.messages]
+
+    def page(width: int | None, color: bool) -> list[str]:
+        letters = seen.letters
+        lines = facts(
+            [
+                ("target", letters.target),
+                ("count", text.count(letters.count)),
+                ("oldest", text.duration(letters.oldest_seconds)),
+                ("expires", text.duration(letters.expires_seconds)),
+                ("source", ", ".join(letters.source) or text.DASH),
+                ("read", seen.note),
+            ],
+            color,
+        )
+        if letters.clusters:
+            lines += ["", *table(CLUSTER_COLUMNS, letters.clusters, width, color)]
+        if seen.messages:
+            lines += ["", *table(MESSAGE_COLUMNS, seen.messages, width, color)]
+        return lines
+
+    emit(
+        run,
+        Answer(
+            lists={"dlqs": [row], "messages": messages, "whole": seen.whole, "note": shapes.raw(seen.note)},
+            rows=[row],
+            fields=shapes.DLQ,
+            page=page,
+        ),
+    )
+    if run.output in ("jsonl", "csv"):
+        note(seen.note)

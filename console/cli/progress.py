@@ -1,0 +1,73 @@
+"""A progress bar on stderr: redrawn in place on a terminal, a line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+
+from console import text
+from console.model import Progress
+
+_REDRAW_S = 0.1
+_LINE_S = 5.0
+_WIDTH = 30
+
+
+class Bar:
+    """Takes progress from a worker thread (`show`) and draws it from the main one (`draw`)."""
+
+    def __init__(self) -> None:
+        self._newest: Progress | None = None
+        self._drawn: Progress | None = None
+        self._terminal = sys.stderr.isatty()
+        self._next = 0.0 if self._terminal else time.monotonic() + _LINE_S
+        self._shown = False
+
+    def show(self, progress: Progress) -> None:
+        """Note the newest progress; never blocks and never writes."""
+        self._newest = progress
+
+    def draw(self) -> None:
+        """Write the newest progress if it is new and its time has come."""
+        now = time.monotonic()
+        newest = self._newest
+        if newest is None or newest is self._drawn or now < self._next:
+            return
+        self._drawn = newest
+        line = line_of(newest)
+        if self._terminal:
+            room = shutil.get_terminal_size().columns - 1
+            sys.stderr.write(f"\r\x1b[K{text.clip(line, room)}")
+            self._next = now + _REDRAW_S
+            self._shown = True
+        else:
+            sys.stderr.write(line + "\n")
+            self._next = now + _LINE_S
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Take the bar off the terminal."""
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def line_of(p: Progress) -> str:
+    """One safe line: bar, done of total, rate, time left, failures, the note."""
+    parts = []
+    total = p.total
+    if total:
+        filled = min(_WIDTH, round(_WIDTH * (p.done + p.failed) / total))
+        parts += ["█" * filled + "░" * (_WIDTH - filled), f"{p.done:,} of {total:,}"]
+    else:
+        parts.append(f"{p.done:,} done")
+    if p.rate:
+        parts.append(f"{text.rate(p.rate)}/s")
+        if total and total > p.done:
+            parts.append(f"{text.duration((total - p.done) / p.rate)} left")
+    if p.failed:
+        parts.append(f"{p.failed:,} failed")
+    if p.note:
+        parts.append(text.safe(p.note))
+    return "  ".join(parts)

@@ -1,0 +1,148 @@
+"""`logq topic`: topics, their partitions, and their newest records."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from console import text
+from console.cli import shapes
+from console.cli.messages import MESSAGE_COLUMNS
+from console.cli.options import NounGroup
+from console.cli.output import Answer, Column, emit, facts, note, table
+from console.cli.run import Run
+from console.model import Problem, Topic, TopicPartition
+
+
+@click.group("topic", cls=NounGroup)
+def command() -> None:
+    """Topics: list, show, browse the newest records."""
+
+
+def _replication(topic: Topic) -> int | None:
+    return max((len(p.replicas) for p in topic.partitions), default=None)
+
+
+TOPIC_COLUMNS: tuple[Column[Topic], ...] = (
+    Column("topic", lambda t: t.name, least=16),
+    Column("partitions", lambda t: text.count(len(t.partitions) or None), "right"),
+    Column("replicas", lambda t: text.count(_replication(t)), "right", drop=2),
+    Column("records", lambda t: text.count(t.records if t.partitions else None), "right"),
+    Column("kind", lambda t: "dead letters" if t.dead_letter else "internal" if t.internal else "", drop=1),
+    Column("reason", lambda t: t.problem.message if t.problem else "", least=16, drop=3),
+)
+
+PARTITION_COLUMNS: tuple[Column[TopicPartition], ...] = (
+    Column("p", lambda p: str(p.partition), "right"),
+    Column("leader", lambda p: text.DASH if p.leader is None else str(p.leader), "right"),
+    Column("replicas", lambda p: ",".join(map(str, p.replicas)) or text.DASH, drop=3),
+    Column("in sync", lambda p: ",".join(map(str, p.isr)) or text.DASH, drop=2),
+    Column("start", lambda p: text.count(p.start), "right"),
+    Column("end", lambda p: text.count(p.end), "right"),
+    Column("stable end", lambda p: text.count(p.stable_end), "right", drop=4),
+    Column(
+        "records", lambda p: text.count(None if p.start is None or p.end is None else p.end - p.start), "right", drop=1
+    ),
+    Column("reason", lambda p: p.problem.message if p.problem else "", least=16, drop=5),
+)
+
+
+def _problems(topic: Topic) -> tuple[Problem, ...]:
+    found = [topic.problem] if topic.problem else []
+    return tuple(dict.fromkeys([*found, *(p.problem for p in topic.partitions if p.problem)]))
+
+
+@command.command("list")
+@click.pass_obj
+def list_topics(run: Run) -> None:
+    """Every topic, by name; `records` is the offsets held, an upper bound where compacted."""
+    from console.ops import inspect
+
+    session = run.session
+    session.require_kafka()
+    topics = inspect.topics(session)
+    rows = [shapes.topic(t) for t in topics]
+    emit(
+        run,
+        Answer(
+            lists={"topics": rows},
+            rows=rows,
+            fields=shapes.TOPIC,
+            page=lambda width, color: table(TOPIC_COLUMNS, topics, width, color),
+            problems=tuple(dict.fromkeys(p for t in topics for p in _problems(t))),
+        ),
+    )
+
+
+@command.command("show")
+@click.argument("topic")
+@click.pass_obj
+def show_topic(run: Run, topic: str) -> None:
+    """One topic: partitions with leaders and offsets, and its configuration."""
+    from console.ops import inspect
+
+    session = run.session
+    session.require_kafka()
+    found = inspect.topic(session, topic)
+    rows = [shapes.topic_partition(found.name, p) for p in found.partitions]
+    emit(
+        run,
+        Answer(
+            lists={
+                "topics": [shapes.topic(found)],
+                "partitions": rows,
+                "config": {name: shapes.raw(value) for name, value in found.config},
+            },
+            rows=rows,
+            fields=shapes.TOPIC_PARTITION,
+            page=lambda width, color: _page(found, width, color),
+            problems=_problems(found),
+        ),
+    )
+
+
+def _page(topic: Topic, width: int | None, color: bool) -> list[str]:
+    lines = facts(
+        [
+            ("topic", topic.name),
+            ("partitions", text.count(len(topic.partitions) or None)),
+            ("replicas", text.count(_replication(topic))),
+            ("records", text.count(topic.records if topic.partitions else None)),
+            *topic.config,
+        ],
+        color,
+    )
+    return [*lines, "", *table(PARTITION_COLUMNS, topic.partitions, width, color)]
+
+
+@command.command("browse")
+@click.argument("topic")
+@click.option(
+    "--last", type=click.IntRange(1, 100_000), default=20, show_default=True, metavar="N", help="The newest N records."
+)
+@click.pass_obj
+def browse_topic(run: Run, topic: str, last: int) -> None:
+    """The newest records of a topic, merged over partitions by time. Joins no group and commits nothing."""
+    from console.kafka.read import read_last
+    from console.ops import inspect
+
+    session = run.session
+    session.require_kafka()
+    held = inspect.topic(session, topic).records
+    kafka = session.settings.kafka
+    assert kafka is not None  # require_kafka() would have raised
+    messages = read_last(kafka, topic, last, timeout=session.settings.timeout)
+    rows = [shapes.message(m) for m in messages]
+    emit(
+        run,
+        Answer(
+            lists={"messages": rows},
+            rows=rows,
+            fields=shapes.MESSAGE,
+            page=lambda width, color: table(MESSAGE_COLUMNS, messages, width, color),
+            at=time.time(),
+        ),
+    )
+    if run.output == "table":
+        note(f"the last {len(messages):,} of {text.count(held)} records; no group joined")
