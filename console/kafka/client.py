@@ -5,6 +5,7 @@ Kafka's own libraries load when the first question is asked, not when this modul
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -194,6 +195,7 @@ class KafkaClient:
         with self._lock:
             thread, cluster = self._thread, self._cluster
             self._closed, self._thread, self._cluster = True, None, None
+        atexit.unregister(self.close)
         if thread is not None:
             thread.close(cluster.close if cluster is not None else lambda: None)
 
@@ -216,4 +218,5 @@ class KafkaClient:
                 raise Failed("the connection to Kafka is closed")
             if self._thread is None or self._cluster is None:
                 self._thread, self._cluster = LoopThread(), Cluster(self._wire)
+                atexit.register(self.close)  # a program that forgets to close must not end in asyncio's complaints
             return self._thread, self._cluster

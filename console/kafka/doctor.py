@@ -48,4 +48,8 @@ async def _broker(cluster: Cluster, broker: Broker, deadline: float) -> Check:
         remedy = "these credentials need DESCRIBE on the cluster or its groups" if denied else "ask again in a moment"
         return Check(name, False, problem.message, remedy)
     how = "500 groups a request" if version >= 8 else "one group a request (older than Kafka 3.0)"
-    return Check(name, True, f"answers at {broker.host}:{broker.port}, coordinates {len(groups)} groups, {how}")
+    return Check(
+        name,
+        True,
+        f"answers at {broker.host}:{broker.port}, coordinates {len(groups)} group{'s' if len(groups) != 1 else ''}, {how}",
+    )

@@ -1,82 +1,95 @@
-"""Clients that change something on Kafka: producers, group consumers and new topics, on confluent-kafka.
+"""confluent-kafka's clients with our settings: producers, consumers, and topics made.
 
-Their log lines go to the logger `console.kafka.write`, which is silent unless somebody configures it: librdkafka would
-write to standard error and tear the screen. The clients block; one consumer belongs to one thread.
+What librdkafka logs goes to Python's logging ("logq.librdkafka"), never to stderr, which would tear a screen. Only
+the data path and CreateTopics are used: its group calls may abort the process.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from typing import TYPE_CHECKING, Any
 
 from console.config import KafkaSettings
-from console.errors import Failed, Unreachable
+from console.errors import Denied, Failed, Unreachable, UsageError
+from console.kafka.properties import confluent
 
-_LOG = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, Producer
+
+_LOG = logging.getLogger("logq.librdkafka")
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
 
-TopicSpec = tuple[int, int, Mapping[str, str]]
-"""Number of partitions, replication factor, topic configuration."""
 
+def configuration(settings: KafkaSettings, **properties: Any) -> dict[str, Any]:
+    """A confluent-kafka configuration: the settings', then these on top; `group_id` is written for `group.id`.
 
-def producer(settings: KafkaSettings, **properties: str | int | float | bool) -> Producer:
-    """An idempotent producer that waits for all in-sync replicas, unless `properties` (librdkafka's names) differ.
-
-    Nothing is connected yet. Raises `Failed` for properties that librdkafka refuses.
+    Raises `UsageError` for settings that make no sense.
     """
-    defaults = {"acks": "all", "enable.idempotence": True}
+    given = {name if name.endswith("_cb") else name.replace("_", "."): value for name, value in properties.items()}
+    return {**confluent(settings), **given}
+
+
+def producer(settings: KafkaSettings, **properties: Any) -> Producer:
+    """A producer, `acks=all` and idempotent unless said otherwise. Raises `UsageError` for a property's wrong value."""
+    from confluent_kafka import KafkaException, Producer
+
+    chosen = {"enable.idempotence": "true", **configuration(settings, **properties)}
     try:
-        return Producer({**defaults, **_base(settings), **properties}, logger=_LOG)
+        return Producer(chosen, logger=_LOG)
     except (KafkaException, ValueError, TypeError) as error:
-        raise Failed(f"the Kafka producer cannot be set up: {_reason(error)}") from None
+        raise UsageError(f"Kafka's client refuses its settings: {reason(error)}") from None
 
 
-def consumer(settings: KafkaSettings, **properties: str | int | float | bool) -> Consumer:
-    """A consumer with the given properties (`group.id` is needed); it joins its group when it subscribes.
+def consumer(settings: KafkaSettings, **properties: Any) -> Consumer:
+    """A consumer that commits nothing by itself. Raises `UsageError` for a property's wrong value.
 
-    Raises `Failed` for properties that librdkafka refuses.
+    `enable.auto.commit` is off unless asked for: with it, closing on frozen brokers hung for more than 70 s.
     """
+    from confluent_kafka import Consumer, KafkaException
+
+    chosen = {"enable.auto.commit": "false", **configuration(settings, **properties)}
     try:
-        return Consumer({**_base(settings), **properties}, logger=_LOG)
+        return Consumer(chosen, logger=_LOG)
     except (KafkaException, ValueError, TypeError) as error:
-        raise Failed(f"the Kafka consumer cannot be set up: {_reason(error)}") from None
+        raise UsageError(f"Kafka's client refuses its settings: {reason(error)}") from None
 
 
-def create_topics(settings: KafkaSettings, topics: Mapping[str, TopicSpec], timeout: float = 15.0) -> tuple[str, ...]:
-    """Creates the topics that are not there yet and returns the names of those it created.
+def create_topics(
+    settings: KafkaSettings, topics: Mapping[str, tuple[int, int, Mapping[str, str]]], timeout: float = 30.0
+) -> None:
+    """Make topics from name -> (partitions, replication factor, configuration); those that exist stay as they are.
 
-    An existing topic is left as it is. Raises `Unreachable` when no broker answers within `timeout` seconds, `Failed`
-    with the broker's reason when it refuses one.
+    Raises `Unreachable` or `Failed` naming the first that could not be made.
     """
-    admin = AdminClient(_base(settings), logger=_LOG)
+    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.cimpl import NewTopic
+
+    admin = AdminClient(configuration(settings), logger=_LOG)
     wanted = [
-        NewTopic(name, num_partitions=partitions, replication_factor=replication, config=dict(config))
+        NewTopic(name, partitions, replication, config=dict(config))
         for name, (partitions, replication, config) in topics.items()
     ]
-    created = []
-    for name, future in admin.create_topics(wanted, operation_timeout=timeout, request_timeout=timeout).items():
+    if not wanted:
+        return
+    futures = admin.create_topics(wanted, operation_timeout=timeout, request_timeout=timeout)
+    for name, future in futures.items():
         try:
-            future.result(timeout=timeout + 1)
+            future.result()
         except KafkaException as error:
             code = error.args[0].code()
             if code == KafkaError.TOPIC_ALREADY_EXISTS:
                 continue
-            if code in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
-                raise Unreachable(f"no broker of {settings.bootstrap} answered while creating topic {name}") from None
-            raise Failed(f"topic {name} was not created: {_reason(error)}") from None
-        created.append(name)
-    return tuple(created)
+            kind = Unreachable if code in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT) else Failed
+            if code in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
+                kind = Denied
+            raise kind(f"cannot make the topic {name}: {reason(error)}") from None
 
 
-def _base(settings: KafkaSettings) -> dict[str, str | int | float | bool]:
-    return {**settings.properties, "bootstrap.servers": settings.bootstrap}
-
-
-def _reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
+    """librdkafka's own words for an error, one line."""
     first = error.args[0] if error.args else error
-    return first.str() if isinstance(first, KafkaError) else str(first)
+    told = first.str() if hasattr(first, "str") else str(first)
+    return " ".join(told.split()) or type(error).__name__
