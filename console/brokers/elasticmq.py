@@ -94,6 +94,7 @@ def start_elasticmq(supervisor: Supervisor, region: str = REGION, account_id: st
             argv=jvm.command(_HEAP_MB, folder, f"-Dconfig.file={config}", "org.elasticmq.server.Main"),
             env=jvm.environment(pinned),
             log=supervisor.directory / "elasticmq.log",
+            hopeless=jvm.BIND_FAILED,
             answers=lambda port=port: _lists_queues(port),  # type: ignore[misc]
         )
         server.start()

@@ -31,7 +31,7 @@ REMEDY = (
     f"check the network and proxy (HTTPS_PROXY), name a mirror in {URL_VARIABLE}, "
     f"or copy the folder from a machine that has it and name it in {DIR_VARIABLE}"
 )
-_TIMEOUT_S = 30
+_TIMEOUT_S = (10, 30)  # to connect, between two chunks
 _CHUNK_BYTES = 65536
 
 

@@ -191,6 +191,7 @@ def _node(supervisor: Supervisor, folder: Path, node: int, nodes: int, ports: jv
         ),
         env=jvm.environment(pinned),
         log=folder / "server.log",
+        hopeless=jvm.BIND_FAILED,
         answers=lambda: node in live_brokers(port),
     )
 

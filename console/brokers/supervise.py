@@ -26,6 +26,7 @@ _GUARD = Path(__file__).with_name("guard.py")
 _STOP_S = 15.0
 _POLL_S = 0.03
 _TAIL_LINES = 6
+_TAIL_BYTES = 65536
 _TAIL_CHARACTERS = 600
 
 
@@ -158,10 +159,13 @@ class Server:
     env: Mapping[str, str]
     log: Path
     answers: Callable[[], bool]
+    hopeless: tuple[str, ...] = ()  # words in its log after which it will never answer, though it may not end
     pid: int = 0
+    log_start: int = 0  # bytes the log held before this start
 
     def start(self) -> None:
         """Start the program (again)."""
+        self.log_start = self.log.stat().st_size if self.log.exists() else 0
         self.pid = self.supervisor.start(self.argv, self.env, self.log)
 
     def wait_ready(self, timeout: float, answers: Callable[[], bool] | None = None) -> None:
@@ -174,6 +178,8 @@ class Server:
             code = self.supervisor.exit_code(self.pid)
             if code is not None:
                 raise Failed(f"{self.name} ended with {code} while starting: {self.tail()} (log: {self.log})")
+            if self.log_says(self.hopeless):
+                raise Failed(f"{self.name} cannot start: {self.tail()} (log: {self.log})")
             if time.monotonic() > until:
                 raise Failed(f"{self.name} did not answer within {timeout:.0f} s: {self.tail()} (log: {self.log})")
             time.sleep(_POLL_S)
@@ -191,13 +197,16 @@ class Server:
         return " / ".join(told[-_TAIL_LINES:])[-_TAIL_CHARACTERS:] or "its log is empty"
 
     def log_says(self, words: Sequence[str]) -> bool:
-        """Whether the end of its log holds one of the words."""
+        """Whether what it logged since its start (the last 64 KiB of it) holds one of the words."""
         text = self._end_of_log()
         return any(word in text for word in words)
 
     def _end_of_log(self) -> str:
         try:
-            return self.log.read_bytes()[-65536:].decode("utf-8", errors="replace")
+            with self.log.open("rb") as stream:
+                size = stream.seek(0, os.SEEK_END)
+                stream.seek(max(self.log_start, size - _TAIL_BYTES))
+                return stream.read(_TAIL_BYTES).decode("utf-8", errors="replace")
         except OSError:
             return ""
 
