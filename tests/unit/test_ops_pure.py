@@ -53,6 +53,15 @@ def test_without_an_error_the_shape_of_the_body_tells() -> None:
     assert label(letter(None, None)) == "no error given; empty"
 
 
+def test_without_an_error_what_the_bodies_have_in_common_tells() -> None:
+    bodies = [b'{"format": "panorama", "id": %d, "deep": {"a": 1}, "dpi": 300}' % n for n in range(3)]
+    [found] = cluster([letter(None, body) for body in bodies])
+    assert found.label == "format=panorama, dpi=300; no error given; JSON with deep, dpi, format, id"
+    [two] = cluster([letter(None, body) for body in bodies[:2]])
+    assert two.label == "no error given; JSON with deep, dpi, format, id"
+    assert two.id == found.id
+
+
 @given(st.lists(st.tuples(st.text(max_size=40) | st.none(), st.binary(max_size=30) | st.none()), max_size=30))
 def test_every_message_is_in_exactly_one_cluster(raw: list[tuple[str | None, bytes | None]]) -> None:
     found = cluster([letter(error, value) for error, value in raw])
