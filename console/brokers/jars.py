@@ -33,6 +33,7 @@ REMEDY = (
 )
 _TIMEOUT_S = (10, 30)  # to connect, between two chunks
 _CHUNK_BYTES = 65536
+_RETRIES = 1  # after a second: a hiccup, not an outage
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ def _fetch(jars: list[Jar], top: Path) -> None:
     pooch.get_logger().setLevel("ERROR")
     url = base_url()
     store = pooch.create(path=top, base_url=url, registry={jar.path: f"sha256:{jar.sha256}" for jar in jars})
-    store.retry_if_failed = 1
+    store.retry_if_failed = _RETRIES
     stop = threading.Event()
 
     with _bar(jars) as advance, ThreadPoolExecutor(THREADS, thread_name_prefix="logq-fetch") as pool:
@@ -213,15 +214,14 @@ def _root_cause(error: BaseException) -> str:
 def _bar(jars: list[Jar]) -> Iterator[Callable[[int], None]]:
     """One bar for all jars on a terminal's stderr, one plain line elsewhere; yields what to call with more bytes."""
     total = sum(jar.size for jar in jars)
-    label = f"fetching {len(jars)} jars ({total / 1e6:.0f} MB) of Kafka and ElasticMQ, once"
     if not sys.stderr.isatty():
-        sys.stderr.write(label + "\n")
+        sys.stderr.write(f"fetching {len(jars)} jars ({total / 1e6:.0f} MB) of Kafka and ElasticMQ, once\n")
         yield lambda _size: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    columns = (TextColumn(label), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn(f"{len(jars)} jars, once"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("jars", total=total)
         yield lambda size: progress.advance(task, size)

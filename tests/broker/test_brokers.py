@@ -71,6 +71,18 @@ def alive(pid: int) -> bool:
         return False
 
 
+def mentioning(text: str) -> list[int]:
+    """Processes with the text in their command line."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if text.encode() in entry.read_bytes():
+                found.append(int(entry.parent.name))
+        except OSError:
+            continue
+    return found
+
+
 def until(condition: Callable[[], bool], seconds: float) -> bool:
     end = time.monotonic() + seconds
     while not condition():
@@ -266,6 +278,23 @@ def test_nothing_is_left_behind(ending: str) -> None:
     process.communicate(timeout=20)
     assert until(lambda: not any(alive(pid) for pid in pids), 5)
     assert until(lambda: not folder.exists(), 5)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_behind_by_a_start_cut_short(number: signal.Signals, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", PARENT, "sleep"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert until(lambda: len(list(tmp_path.glob("logq-*/kafka-1/server.log"))) == 1, 30)
+    assert len(mentioning(str(tmp_path))) >= 2  # the guard and a server
+    process.send_signal(number)
+    process.communicate(timeout=20)
+    assert until(lambda: not mentioning(str(tmp_path)), 5)
+    assert until(lambda: not list(tmp_path.iterdir()), 5)
 
 
 @pytest.mark.chaos

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import hashlib
+import io
 import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -44,8 +46,9 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     entries = tuple(Jar(path, hashlib.sha256(body).hexdigest(), len(body)) for path, body in BODIES.items())
     monkeypatch.setattr(jars, "pinned", lambda name: Pinned(name, "1", entries))
     monkeypatch.setattr(Quiet, "asked", [])
+    monkeypatch.setattr(jars, "_RETRIES", 0)
     server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *a: Quiet(*a, directory=str(served)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setenv("LOGQ_JARS_URL", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("LOGQ_JARS_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -104,6 +107,36 @@ def test_jars_are_fetched_once(mirror: Path, capsys: pytest.CaptureFixture[str])
     ]
 
 
+def test_on_a_terminal_one_bar_counts_all(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    advanced: list[int] = []
+    bar = jars._bar
+
+    @contextlib.contextmanager
+    def watched(wanted: list[Jar]) -> Iterator[Callable[[int], None]]:
+        with bar(wanted) as advance:
+
+            def both(size: int) -> None:
+                advanced.append(size)
+                advance(size)
+
+            yield both
+
+    monkeypatch.setattr(jars, "_bar", watched)
+    jars.ensure("kafka")
+    assert sum(advanced) == sum(len(body) for body in BODIES.values())
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()))
+    drawn = [line for line in lines if line.strip()]
+    assert drawn and all(line.startswith("3 jars, once") and len(line) <= 80 for line in drawn)
+
+
 def test_a_damaged_jar_in_the_cache_is_fetched_again(mirror: Path) -> None:
     top = jars.ensure("kafka")
     damaged = top / next(iter(BODIES))
@@ -128,6 +161,20 @@ def test_a_missing_jar_names_its_url_and_the_remedy(mirror: Path) -> None:
     message = one_line(caught)
     assert re.search(r"http://127\.0\.0\.1:\d+/org/x/alpha/1/alpha-1\.jar answered 404: ", message)
     assert "LOGQ_JARS_URL" in message and "LOGQ_JARS_DIR" in message
+
+
+def test_a_hiccup_is_tried_again(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jars, "_RETRIES", 1)
+    served = Quiet.send_head
+
+    def first_answer_is_an_error(handler: Quiet) -> Any:
+        if len(Quiet.asked) == 1:
+            return handler.send_error(503)
+        return served(handler)
+
+    monkeypatch.setattr(Quiet, "send_head", first_answer_is_an_error)
+    jars.ensure("kafka")
+    assert len(Quiet.asked) == 4
 
 
 def test_no_network_is_one_line_with_the_remedy(
