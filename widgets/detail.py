@@ -26,6 +26,7 @@ _MARGIN = 1
 _FIRST_LINES = 300
 _MOST_LINES = 200_000
 _SLICE = 0.008
+_PAUSE = 0.001
 _SIDEWAYS = 8
 _WIDEST_LABEL = 28
 
@@ -162,7 +163,7 @@ class Detail(ScrollView, can_focus=True):
         self.scroll_to(y=top, animate=False, force=True)
         self.refresh()
         if self._source is not None:
-            self.call_later(self._pull_more, self._generation)
+            self._pull_later(self._generation)
 
     def _pull(self, lines: int, seconds: float | None) -> None:
         """Lays out until there are so many lines or the time is over."""
@@ -181,12 +182,16 @@ class Detail(ScrollView, can_focus=True):
             self._source = None
         self.virtual_size = Size(1, len(self._lines))
 
+    def _pull_later(self, generation: int) -> None:
+        # A timer, for the pump runs callbacks one after the other without letting the event loop in between.
+        self.set_timer(_PAUSE, lambda: self._pull_more(generation))
+
     def _pull_more(self, generation: int) -> None:
         if generation != self._generation or self._source is None:
             return
         self._pull(_MOST_LINES, _SLICE)
         if self._source is not None:
-            self.call_later(self._pull_more, generation)
+            self._pull_later(generation)
 
     def _all_lines(self, width: int) -> Iterator[list[Piece]]:
         for index, section in enumerate(self._sections):
