@@ -144,6 +144,13 @@ def status(error: BaseException) -> int | None:
     return int(found) if found is not None else None
 
 
+def is_call_level(error: BaseException) -> bool:
+    """Whether a service's error is about the caller or the queue (permission, credentials, no queue), not a message."""
+    name = code(error)
+    known = _DENIED | _BAD_CREDENTIALS | _EXPIRED | _NO_QUEUE
+    return name in known or name.startswith(("KMS.", "Kms")) or status(error) == 403
+
+
 def words(error: BaseException, doing: str, settings: SqsSettings) -> LogqError:
     """An error of boto3 as one of ours: one line that says what was tried (`doing`), why it failed, and what to do."""
     from botocore import exceptions as boto

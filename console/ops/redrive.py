@@ -1,0 +1,195 @@
+"""Redrive of a dead-letter queue: plan, run, resume. The engines are in redrive_native and redrive_client."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from console.errors import LogqError, Refused
+from console.model import JobState, Outcome, Problem, Progress
+from console.ops import redrive_native
+from console.ops.guard import require_writable
+from console.ops.redrive_client import Engine
+from console.ops.redrive_plan import LEASE_S, Destination, RedrivePlan, counts, from_json, plan, to_json, view
+from console.text import count as counted
+from console.text import plural
+
+if TYPE_CHECKING:
+    from console.ops.session import Session
+    from console.sqs.client import SqsClient
+
+__all__ = ["LEASE_S", "Destination", "RedrivePlan", "from_json", "plan", "resume", "run", "to_json", "view"]
+
+_IDS_NAMED = 5
+
+
+def _ignore(progress: Progress) -> None:
+    """Where nobody watches."""
+
+
+def run(
+    session: Session,
+    planned: RedrivePlan,
+    cancel: threading.Event | None = None,
+    on_progress: Callable[[Progress], None] = _ignore,
+) -> Outcome:
+    """Do what the plan says, journaled from the first step on. Blocks; `cancel` stops it at the next batch, resumable.
+
+    `on_progress` is called at most about 10 times a second, from this thread. Raises `Refused` when read-only or when
+    another job has the queue; what goes wrong later is in the outcome.
+    """
+    require_writable(session.settings, f"redrive {planned.dlq}")
+    sqs = session.require_sqs()
+    job = session.journal.create_job(
+        "redrive",
+        planned.source,
+        planned.target,
+        total=planned.total,
+        plan=to_json(planned),
+        command=planned.command,
+        place=planned.endpoint,
+    )
+    return _run(session, sqs, job.id, planned, cancel or threading.Event(), on_progress, resumed=False)
+
+
+def resume(
+    session: Session,
+    job_id: str,
+    cancel: threading.Event | None = None,
+    on_progress: Callable[[Progress], None] = _ignore,
+) -> Outcome:
+    """Finish a redrive that was interrupted, cancelled or partly done; what was sent is never sent again.
+
+    Raises `NotFound`, or `Refused` when read-only, when it runs, when it is done, or when it belongs to another place.
+    """
+    require_writable(session.settings, f"resume {job_id}")
+    sqs = session.require_sqs()
+    job = session.journal.job(job_id)
+    if job.kind != "redrive":
+        raise Refused(f"{job.id} is a {job.kind}, not a redrive")
+    if job.state == "done":
+        raise Refused(f"{job.id} is done: there is nothing to resume")
+    planned = from_json(session.journal.plan(job.id))
+    if planned.endpoint != sqs.endpoint:
+        raise Refused(
+            f"{job.id} belongs to {planned.endpoint}, but this run is connected to {sqs.endpoint}; "
+            "resume it with the options or the profile it was started with"
+        )
+    session.journal.take(job.id)
+    return _run(session, sqs, job.id, planned, cancel or threading.Event(), on_progress, resumed=True)
+
+
+def _run(
+    session: Session,
+    sqs: SqsClient,
+    job: str,
+    planned: RedrivePlan,
+    cancel: threading.Event,
+    on_progress: Callable[[Progress], None],
+    *,
+    resumed: bool,
+) -> Outcome:
+    try:
+        if planned.engine == "native":
+            moved = redrive_native.run(sqs, session.journal, job, planned, cancel, on_progress)
+            outcome = _native_outcome(job, planned, moved)
+        else:
+            engine = Engine(sqs, session.journal, job, planned, cancel, on_progress)
+            if resumed:
+                engine.take_over()
+            engine.run()
+            outcome = _client_outcome(sqs, job, planned, engine, cancel.is_set())
+    except LogqError as error:
+        before = session.journal.job(job)
+        state: JobState = "partly" if before.done else "failed"
+        session.journal.finish(job, state, left=before.left, note=str(error))
+        lines = (f"stopped: {error}", f"logq job resume {job} goes on where it stopped")
+        problem = Problem(f"job {job}", type(error).__name__, str(error))
+        return Outcome(job, state, before.done, before.failed, before.left, lines, (problem,))
+    except BaseException as error:
+        # Whatever it is, the source must not stay locked by a job that nobody runs.
+        session.journal.finish(job, "failed", note=f"{type(error).__name__}: {error}"[:500])
+        raise
+    session.journal.finish(
+        job, outcome.state, done=outcome.done, failed=outcome.failed, left=outcome.left, note=outcome.lines[0]
+    )
+    return outcome
+
+
+def _client_outcome(sqs: SqsClient, job: str, planned: RedrivePlan, engine: Engine, cancelled: bool) -> Outcome:
+    ledger = engine.ledger
+    done, failed = ledger.done, ledger.failed
+    unfinished = ledger.unfinished()
+    pending = len(unfinished)
+    total = planned.total
+    if total is not None and not engine.drained:
+        left = max(pending, total - done - failed)
+    else:
+        left = pending
+    if ledger.fatal is not None:
+        state: JobState = "partly" if done else "failed"
+    elif cancelled and left:
+        state = "cancelled"
+    elif failed or left:
+        state = "partly" if done else "failed"
+    else:
+        state = "done"
+    lines = [f"{counted(done)} redriven from {planned.dlq}" + (f", {counted(failed)} failed" if failed else "")]
+    if ledger.fatal is not None:
+        lines.append(f"stopped: {ledger.fatal.message}")
+    if left:
+        lines.append(f"{counted(left)} left")
+    if ledger.ambiguous:
+        named = sorted(ledger.ambiguous)
+        shown = ", ".join(named[:_IDS_NAMED]) + (", …" if len(named) > _IDS_NAMED else "")
+        lines.append(f"{counted(len(named))} may be at the destination twice (named in the receipt): {shown}")
+    if ledger.bounced:
+        lines.append(
+            f"{counted(len(ledger.bounced))} of those redriven came back to {planned.dlq} already and stay there"
+        )
+    if ledger.unselected:
+        lines.append(f"{plural(ledger.unselected, 'message')} not selected, released")
+    if engine.where is not None and engine.where.errors:
+        lines.append(
+            f"the filter could not be applied to {plural(engine.where.errors, 'message')}: {engine.where.first_error}"
+        )
+    if engine.drained and total is not None and done + failed < total:
+        lines.append(
+            f"{counted(total - done - failed)} of the ~{counted(total)} planned were not in the queue any more"
+        )
+    lines += _count_lines(sqs, planned)
+    if state != "done" and (left or ledger.fatal is not None):
+        lines.append(f"logq job resume {job} goes on where it stopped")
+    lines.append(f"logq job receipt {job} proves it; it cannot be undone")
+    return Outcome(job, state, done, failed, left, tuple(lines), tuple(ledger.problems))
+
+
+def _native_outcome(job: str, planned: RedrivePlan, moved: redrive_native.Moved) -> Outcome:
+    lines = [f"{counted(moved.done)} moved out of {planned.dlq} by the server ({moved.status.lower()})"]
+    problems: list[Problem] = []
+    if moved.failure:
+        lines.append(f"the server says: {moved.failure}")
+        problems.append(Problem(f"queue {planned.dlq}", moved.status, moved.failure))
+    lines.append(
+        f"{planned.dlq}: {counted(moved.before)} visible before, {counted(moved.after)} after (approximate counts)"
+    )
+    state = moved.state
+    if moved.status == "COMPLETED" and moved.after:
+        lines.append("the server reports success, but messages are left: they stayed, or came (back) meanwhile")
+    if state == "cancelled":
+        lines.append("what was moved stays moved")
+    if state not in ("done",):
+        lines.append(f"logq job resume {job} looks again and finishes it")
+    lines.append(f"logq job receipt {job} proves it; it cannot be undone")
+    return Outcome(job, state, moved.done, 0, moved.after, tuple(lines), tuple(problems))
+
+
+def _count_lines(sqs: SqsClient, planned: RedrivePlan) -> list[str]:
+    try:
+        now = counts(sqs, planned)
+    except LogqError:
+        return []
+    return [
+        f"{planned.dlq}: {counted(planned.count)} visible when planned, {counted(now.visible)} now (approximate counts)"
+    ]

@@ -1,0 +1,84 @@
+"""A whole message as the journal keeps it, and as it is sent again: nothing that can travel is left behind."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from console.sqs.receive import Received, as_bytes
+from console.sqs.send import Outgoing
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A message in the journal, with where it goes and under which deduplication id."""
+
+    message: Received
+    to: str
+    dedup_id: str | None
+    sha256: str
+
+
+def dedup_id(source_arn: str, message_id: str, job: str, edit: str = "") -> str:
+    """A deduplication id of our own. With the original or a content-based one a FIFO queue swallows the copy as a
+    duplicate, and deleting the original then loses the message."""
+    return hashlib.sha256("\0".join((source_arn, message_id, edit, job)).encode()).hexdigest()
+
+
+def outgoing(message: Received, fifo: bool, own_dedup_id: str | None) -> Outgoing:
+    """The message as it is sent: body, all attributes, trace header and group (on standard queues: fair queues)."""
+    return Outgoing(
+        id=message.id,
+        body=message.body,
+        attributes=message.attributes,
+        trace=message.system.get("AWSTraceHeader"),
+        group_id=message.group_id or ("logq" if fifo else None),
+        dedup_id=own_dedup_id if fifo else None,
+    )
+
+
+def pack(message: Received, to: str, own_dedup_id: str | None) -> bytes:
+    """The message for the journal, with everything SQS told about it (SenderId, SentTimestamp: lost by a send)."""
+    attributes = {name: _plain(value) for name, value in message.attributes.items()}
+    content = json.dumps([message.body, attributes], sort_keys=True, ensure_ascii=True)
+    return json.dumps(
+        {
+            "id": message.id,
+            "body": message.body,
+            "attributes": attributes,
+            "system": dict(message.system),
+            "to": to,
+            "dedup": own_dedup_id,
+            "sha256": hashlib.sha256(content.encode()).hexdigest(),
+        },
+        ensure_ascii=True,
+    ).encode()
+
+
+def unpack(data: bytes) -> Spooled:
+    """What `pack` wrote. The receipt handle is kept beside it, for it changes."""
+    raw: dict[str, Any] = json.loads(data)
+    attributes = {
+        name: {
+            "DataType": value["type"],
+            **(
+                {"BinaryValue": base64.b64decode(value["base64"])}
+                if "base64" in value
+                else {"StringValue": value["value"]}
+            ),
+        }
+        for name, value in raw["attributes"].items()
+    }
+    message = Received(raw["id"], "", raw["body"], attributes, raw["system"])
+    return Spooled(message, raw["to"], raw["dedup"], raw["sha256"])
+
+
+def _plain(value: Mapping[str, Any]) -> dict[str, str]:
+    kind = str(value.get("DataType", "String"))
+    if kind.startswith("Binary"):
+        return {"type": kind, "base64": base64.b64encode(as_bytes(value.get("BinaryValue", b""))).decode()}
+    return {"type": kind, "value": str(value.get("StringValue", ""))}
