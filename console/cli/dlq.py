@@ -6,6 +6,7 @@ import click
 
 from console import text
 from console.cli import shapes
+from console.cli.change import Change, carry_out, executing, guard
 from console.cli.messages import MESSAGE_COLUMNS
 from console.cli.options import NounGroup
 from console.cli.output import Answer, Column, emit, facts, note, table
@@ -116,3 +117,48 @@ def show_dlq(run: Run, dlq: str, limit: int, force: bool) -> None:
     )
     if run.output in ("jsonl", "csv"):
         note(seen.note)
+
+
+@command.command("redrive")
+@click.argument("dlq")
+@click.option("--to", metavar="TARGET", help="Where to; left out, each message goes back to its own source.")
+@click.option("--where", metavar="CEL", help="Only messages for which this holds, for example body.kind == 'resize'.")
+@click.option("--id", "ids", metavar="ID", multiple=True, help="Only this message; may be repeated.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N messages.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="At most N messages a second.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "native", "client"]),
+    default="auto",
+    show_default=True,
+    help="native: the server moves all of it; client: logq does, with a journal.",
+)
+@executing
+@click.pass_obj
+def redrive_dlq(
+    run: Run,
+    /,
+    dlq: str,
+    to: str | None,
+    where: str | None,
+    ids: tuple[str, ...],
+    limit: int | None,
+    rate: float | None,
+    engine: str,
+    execute: bool,
+    yes: bool,
+) -> None:
+    """Send dead letters back: the plan, and with --execute the change."""
+    from console.ops import redrive
+
+    guard(run, f"redrive {dlq}", execute, yes)
+    session = run.session
+    plan = redrive.plan(session, dlq, to=to, where=where, ids=ids, limit=limit, rate=rate, engine=engine)
+    idle = f"nothing to do: {plan.dlq} holds no visible message" if plan.count == 0 else ""
+    change = Change(
+        redrive.view(plan),
+        redrive.to_json(plan),
+        lambda cancel, on_progress: redrive.run(session, plan, cancel, on_progress),
+        idle,
+    )
+    raise click.exceptions.Exit(carry_out(run, change, execute, yes))

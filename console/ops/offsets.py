@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -19,6 +20,7 @@ StrategyKind = Literal["earliest", "latest", "offset", "shift", "datetime", "dur
 TopicPartition = tuple[str, int]
 
 MAX_OFFSET = 2**63 - 1
+_WHOLE = re.compile(r"[+-]?([0-9]{1,30}|[0-9]{1,3}(,[0-9]{3}){1,9})")  # 18204, or 18,204 as our tables print it
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,10 @@ class Strategy:
                 return ("--by-duration", self.text)
             case "from-file":
                 return ("--from-file", self.text)
-            case "offset" | "datetime":
-                return (f"--to-{self.kind}", self.text or str(self.number))
+            case "offset":
+                return ("--to-offset", str(self.number))
+            case "datetime":
+                return ("--to-datetime", self.text)
             case _:
                 return (f"--to-{self.kind}",)
 
@@ -99,10 +103,9 @@ def parse_strategy(kind: str, value: str, now: float) -> Strategy:
 
 
 def _integer(value: str, option: str, least: int) -> int:
-    try:
-        number = int(value.strip().replace(",", "").replace("_", ""))
-    except ValueError:
-        raise UsageError(f"{option} takes a whole number, not {value!r} (for example 18204)") from None
+    if not _WHOLE.fullmatch(value.strip()):
+        raise UsageError(f"{option} takes a whole number, not {value!r} (for example 18204)")
+    number = int(value.replace(",", ""))
     if not least <= number <= MAX_OFFSET:
         raise UsageError(f"{option} {value} is outside {least:,} to {MAX_OFFSET:,}")
     return number

@@ -1,0 +1,234 @@
+"""`logq job`: the journal of changes, and what can be done about one: resume, cancel, undo, prove."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from console import text
+from console.cli import shapes
+from console.cli.change import Change, carry_out, executing, guard
+from console.cli.options import NounGroup
+from console.cli.output import Answer, Column, emit, facts, table, write
+from console.cli.run import Run
+from console.model import Job, Severity
+from console.ops.plan import PlanView
+
+if TYPE_CHECKING:
+    from console.ops.session import Session
+
+
+@click.group("job", cls=NounGroup)
+def command() -> None:
+    """The journal of changes: list, show, resume, cancel, undo, receipt."""
+
+
+_LOUD = {"failed": Severity.BAD, "partly": Severity.WARN, "interrupted": Severity.WARN, "cancelled": Severity.WARN}
+
+
+def _severity(job: Job) -> Severity:
+    return _LOUD.get(job.state, Severity.OK)
+
+
+JOB_COLUMNS: tuple[Column[Job], ...] = (
+    Column("job", lambda j: j.id),
+    Column("source", lambda j: j.source, least=12, drop=1),
+    Column("target", lambda j: j.target, least=12, drop=2),
+    Column("state", lambda j: j.state),
+    Column("done", lambda j: text.count(j.done), "right"),
+    Column("failed", lambda j: text.count(j.failed), "right"),
+    Column("left", lambda j: text.count(j.left), "right"),
+    Column("started", lambda j: text.utc(j.started), drop=3),
+    Column("finished", lambda j: text.utc(j.finished), drop=4),
+)
+
+
+def _session(run: Run) -> Session:
+    """The session for the journal alone: no side is needed to read it."""
+    return run.session_for(run.settings)
+
+
+@command.command("list")
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, metavar="N", help="The newest N."
+)
+@click.pass_obj
+def list_jobs(run: Run, limit: int) -> None:
+    """The newest changes. `interrupted` is one whose process has gone: resume finishes it."""
+    jobs = _session(run).journal.jobs(limit)
+    rows = [shapes.job(j) for j in jobs]
+    emit(
+        run,
+        Answer(
+            lists={"jobs": rows},
+            rows=rows,
+            fields=shapes.JOB,
+            page=lambda width, color: table(JOB_COLUMNS, jobs, width, color, _severity),
+        ),
+    )
+
+
+@command.command("show")
+@click.argument("job")
+@click.pass_obj
+def show_job(run: Run, job: str) -> None:
+    """One change: how far it is, what was asked, its audit trail. A unique beginning of its name is enough."""
+    journal = _session(run).journal
+    found = journal.job(job)
+    trail = journal.trail(found.id)
+    row = shapes.job(found)
+    counts = journal.counts(found.id)
+
+    def page(width: int | None, color: bool) -> list[str]:
+        lines = facts(
+            [
+                ("job", found.id),
+                ("kind", found.kind),
+                ("source", found.source),
+                ("target", found.target),
+                ("state", found.state),
+                ("done", text.count(found.done)),
+                ("failed", text.count(found.failed)),
+                ("left", text.count(found.left)),
+                ("started", text.utc(found.started)),
+                ("finished", text.utc(found.finished)),
+                ("operator", journal.operator(found.id)),
+                ("entries", ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items())) or text.DASH),
+                ("command", found.command or text.DASH),
+                ("note", found.note or text.DASH),
+                ("next", ", ".join(_next(found)) or text.DASH),
+            ],
+            color,
+        )
+        lines.append("")
+        lines += [f"{text.utc(line.at)}  {text.safe(line.operator)}  {text.safe(line.line)}" for line in trail]
+        return lines
+
+    emit(
+        run,
+        Answer(
+            lists={
+                "jobs": [row],
+                "entries": counts,
+                "plan": journal.plan(found.id),
+                "note": shapes.raw(found.note),
+                "command": shapes.raw(found.command),
+                "trail": [
+                    {"at": shapes.when(line.at), "operator": line.operator, "line": shapes.raw(line.line)}
+                    for line in trail
+                ],
+            },
+            rows=[row],
+            fields=shapes.JOB,
+            page=page,
+        ),
+    )
+
+
+def _next(job: Job) -> list[str]:
+    """What can be done about a job in its state."""
+    steps = []
+    if job.state in ("interrupted", "cancelled", "partly", "failed", "paused"):
+        steps.append(f"logq job resume {job.id}")
+    if job.state == "running":
+        steps.append(f"logq job cancel {job.id}")
+    if job.undoable and job.done:
+        steps.append(f"logq job undo {job.id}")
+    return [*steps, f"logq job receipt {job.id}"]
+
+
+@command.command("resume")
+@click.argument("job")
+@executing
+@click.pass_obj
+def resume_job(run: Run, /, job: str, execute: bool, yes: bool) -> None:
+    """Finish a change that was interrupted, cancelled or partly done; what was done is not done again."""
+    from console.ops import jobs
+
+    guard(run, f"resume job {job}", execute, yes)
+    session = _session(run)
+    found = session.journal.job(job)
+    change = Change(
+        _view(run, found, "resume", f"{text.count(found.left)} left, {text.count(found.done)} done"),
+        {"kind": found.kind, "resumes": found.id, **shapes.job(found)},
+        lambda cancel, on_progress: jobs.resume(session, found.id, cancel, on_progress),
+        idle=f"nothing to do: job {found.id} is done" if found.state == "done" else "",
+    )
+    raise click.exceptions.Exit(carry_out(run, change, execute, yes))
+
+
+@command.command("cancel")
+@click.argument("job")
+@executing
+@click.pass_obj
+def cancel_job(run: Run, /, job: str, execute: bool, yes: bool) -> None:
+    """Ask a running change to stop at its next batch; it can be resumed."""
+    from console.ops import jobs
+
+    guard(run, f"cancel job {job}", execute, yes)
+    session = _session(run)
+    found = session.journal.job(job)
+    change = Change(
+        _view(run, found, "cancel", "stops at its next batch; what is done stays done"),
+        {"kind": found.kind, "cancels": found.id, **shapes.job(found)},
+        lambda cancel, on_progress: jobs.cancel(session, found.id),
+        idle="" if found.state == "running" else f"nothing to do: job {found.id} is {found.state}",
+    )
+    raise click.exceptions.Exit(carry_out(run, change, execute, yes))
+
+
+@command.command("undo")
+@click.argument("job")
+@executing
+@click.pass_obj
+def undo_job(run: Run, /, job: str, execute: bool, yes: bool) -> None:
+    """Bring back what a change replaced, where that is possible: the offsets before a reset."""
+    from console.ops import reset
+
+    guard(run, f"undo job {job}", execute, yes)
+    session = _session(run)
+    plan = reset.plan_undo(session, job)
+    change = Change(
+        reset.view(plan),
+        reset.to_json(plan),
+        lambda cancel, on_progress: reset.run(session, plan, cancel, on_progress),
+        idle="" if plan.changes else "nothing to do: every partition is where it was before",
+    )
+    raise click.exceptions.Exit(carry_out(run, change, execute, yes))
+
+
+@command.command("receipt")
+@click.argument("job")
+@click.option(
+    "--format", "form", type=click.Choice(["md", "jsonl"]), default="md", show_default=True, help="How to write it."
+)
+@click.pass_obj
+def receipt(run: Run, job: str, form: str) -> None:
+    """What a change did, for the incident: on stdout."""
+    from console.ops import jobs
+
+    content = jobs.receipt(_session(run), job, form)
+    # Markdown is read by people, often on the terminal; jsonl is escaped by JSON.
+    write(text.block(content, limit=len(content) * 8 + 1) if form == "md" else content)
+    if not content.endswith("\n"):
+        write("\n")
+
+
+def _view(run: Run, job: Job, verb: str, what: str) -> PlanView:
+    from console.ops.command import command_line
+
+    return PlanView(
+        kind=job.kind,
+        title=f"{verb} {job.id}",
+        facts=(
+            ("job", job.id),
+            ("kind", job.kind),
+            ("from", job.source),
+            ("to", job.target),
+            ("state", job.state),
+            ("what", what),
+        ),
+        command=command_line(run.settings, "job", verb, job.id, "--execute"),
+        target=job.id,
+    )
