@@ -45,6 +45,7 @@ HELD_MOST = 100_000
 
 _THROTTLED_WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)
 _DAMAGE_TRIES = 3
+_WAIT_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,10 @@ class Engine:
     def _work_until_nothing(self) -> None:
         barren = 0
         while barren < EMPTY_POLLS and not self._over():
+            if self.ledger.waiting:
+                # Everything planned is with another worker: a long poll now would only hold up the end.
+                time.sleep(_WAIT_S)
+                continue
             tokens = self._bucket.take(self._over)
             if not tokens:
                 return

@@ -130,6 +130,14 @@ class Ledger:
         with self._lock:
             return self._full() and not self._busy and all(s in (DELETED, FAILED) for s in self.states.values())
 
+    @property
+    def waiting(self) -> bool:
+        """Whether all that was planned has ended or is in the hands of a worker, some of it still."""
+        with self._lock:
+            if not (self._busy and self._full()):
+                return False
+            return all(state in (DELETED, FAILED) or key in self._busy for key, state in self.states.items())
+
     def set(self, keys: Collection[str], state: str, copies: Collection[str] = ()) -> None:
         """Note the new state of messages (after the journal has it); `copies` are their new ids."""
         with self._lock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from console.errors import NotFound, Refused, UsageError
 from console.model import Queue
 from console.ops import targets
+from console.ops.command import command_line
 from console.ops.plan import PlanView
 from console.ops.redrive_filter import Where
 from console.sqs import inspect, move
@@ -62,6 +62,7 @@ class RedrivePlan:
     engine: Engine
     why: str
     endpoint: str
+    command: str
     region: str | None = None
     where: str | None = None
     ids: tuple[str, ...] = ()
@@ -87,23 +88,6 @@ class RedrivePlan:
     def target(self) -> str:
         """The target name of the destination, or of the sources the messages return to."""
         return ", ".join(f"sqs:{destination.name}" for destination in self.destinations)
-
-    @property
-    def command(self) -> str:
-        """The command line that does this."""
-        parts = ["logq", "dlq", "redrive", f"sqs:{self.dlq}"]
-        if self.to is not None:
-            parts += ["--to", f"sqs:{self.to}"]
-        if self.where is not None:
-            parts += ["--where", self.where]
-        for message_id in self.ids:
-            parts += ["--id", message_id]
-        if self.limit is not None:
-            parts += ["--limit", str(self.limit)]
-        if self.rate is not None:
-            parts += ["--rate", f"{self.rate:g}"]
-        parts += ["--engine", self.engine, "--execute"]
-        return shlex.join(parts)
 
 
 def plan(
@@ -159,6 +143,7 @@ def plan(
         engine=chosen,
         why=why,
         endpoint=sqs.endpoint,
+        command=_command(session, source.name, found[0].name if to else None, where, ids, limit, rate, chosen),
         region=sqs.region,
         where=where,
         ids=tuple(dict.fromkeys(ids)),
@@ -167,6 +152,30 @@ def plan(
         dlq_max_receive=source.max_receive,
         lease_seconds=lease_seconds or (SELECTING_LEASE_S if where is not None or ids else LEASE_S),
     )
+
+
+def _command(
+    session: Session,
+    dlq: str,
+    to: str | None,
+    where: str | None,
+    ids: Sequence[str],
+    limit: int | None,
+    rate: float | None,
+    engine: Engine,
+) -> str:
+    words = ["dlq", "redrive", f"sqs:{dlq}"]
+    if to is not None:
+        words += ["--to", f"sqs:{to}"]
+    if where is not None:
+        words += ["--where", where]
+    for message_id in ids:
+        words += ["--id", message_id]
+    if limit is not None:
+        words += ["--limit", str(limit)]
+    if rate is not None:
+        words += ["--rate", f"{rate:g}"]
+    return command_line(session.settings, *words, "--engine", engine, "--execute")
 
 
 def _queue_name(target: str, topic_message: str) -> str:
@@ -358,14 +367,13 @@ def to_json(planned: RedrivePlan) -> dict[str, Any]:
         "total": planned.total,
         "source": planned.source,
         "target": planned.target,
-        "command": planned.command,
         "warnings": list(_warnings(planned)),
     }
 
 
 def from_json(raw: Mapping[str, Any]) -> RedrivePlan:
     """The plan that `to_json` wrote."""
-    derived = {"kind", "total", "source", "target", "command", "warnings"}
+    derived = {"kind", "total", "source", "target", "warnings"}
     values = {key: value for key, value in raw.items() if key not in derived}
     values["destinations"] = tuple(Destination(**destination) for destination in raw["destinations"])
     values["ids"] = tuple(raw["ids"])

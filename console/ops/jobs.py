@@ -1,0 +1,127 @@
+"""What can be done about a job of the journal, whatever its kind: list, show, resume, undo, cancel, prove."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from console.errors import UsageError
+from console.journal import LogLine
+from console.model import Job, Outcome, Progress
+from console.ops.guard import require_writable
+from console.ops.receipt import receipt
+
+if TYPE_CHECKING:
+    from console.ops.session import Session
+
+__all__ = ["Detail", "cancel", "list_jobs", "receipt", "resume", "show", "undo"]
+
+CANCEL_WAIT_S = 5.0
+"""How long a cancel waits to see that the job's own process has stopped at its next batch."""
+
+_NO_UNDO = {
+    "redrive": "a redrive cannot be undone: consumers may have the messages already; its receipt names them",
+    "replay": "a replay cannot be undone: consumers may have the records already; its receipt names them",
+    "purge": "a purge cannot be undone: what was deleted is gone",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """A job with its plan, how many of its entries are in which state, and its audit trail."""
+
+    job: Job
+    plan: dict[str, Any]
+    counts: dict[str, int]
+    trail: tuple[LogLine, ...]
+    operator: str
+
+
+def list_jobs(session: Session, limit: int = 100) -> tuple[Job, ...]:
+    """The newest jobs of the journal, newest first."""
+    return session.journal.jobs(limit)
+
+
+def show(session: Session, job_id: str) -> Detail:
+    """Everything about a job; a unique beginning of its id is enough. Raises `NotFound`."""
+    journal = session.journal
+    job = journal.job(job_id)
+    return Detail(job, journal.plan(job.id), journal.counts(job.id), journal.trail(job.id), journal.operator(job.id))
+
+
+def _ignore(progress: Progress) -> None:
+    """Where nobody watches."""
+
+
+def resume(
+    session: Session,
+    job_id: str,
+    cancel: threading.Event | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Outcome:
+    """Finish a job that was interrupted, cancelled or partly done; blocks as its `run` did.
+
+    Raises `NotFound`; `UsageError` when there is nothing to finish or its kind cannot be resumed; `Refused` when
+    read-only or when it is running.
+    """
+    require_writable(session.settings, f"resume job {job_id}")
+    job = session.journal.job(job_id)
+    if job.state == "done":
+        raise UsageError(f"job {job.id} is done: nothing is left to resume")
+    stop, watch = cancel or threading.Event(), on_progress or _ignore
+    if job.kind == "redrive":
+        from console.ops import redrive
+
+        return redrive.resume(session, job.id, stop, watch)
+    if job.kind in ("reset", "undo"):
+        from console.ops import reset
+
+        return reset.resume(session, job.id, stop, watch)
+    raise UsageError(f"job {job.id} is a {job.kind}, which cannot be resumed")
+
+
+def undo(
+    session: Session,
+    job_id: str,
+    cancel: threading.Event | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Outcome:
+    """Bring back what a job replaced, where that is possible: the offsets before a reset.
+
+    Raises `NotFound`, `UsageError` for a kind that cannot be undone (and why), `Refused` when read-only.
+    """
+    require_writable(session.settings, f"undo job {job_id}")
+    job = session.journal.job(job_id)
+    if job.kind in _NO_UNDO:
+        raise UsageError(f"job {job.id}: {_NO_UNDO[job.kind]}")
+    from console.ops import reset
+
+    return reset.undo(session, job.id, cancel or threading.Event(), on_progress or _ignore)
+
+
+def cancel(session: Session, job_id: str, wait: float = CANCEL_WAIT_S) -> Outcome:
+    """Ask the process that runs a job, this one or another, to stop at its next batch, and see whether it does.
+
+    Waits at most `wait` seconds; the job's state in the outcome tells (`running`: it was told and is still at it).
+    Raises `NotFound`, `UsageError` when the job is not running, `Refused` when read-only.
+    """
+    require_writable(session.settings, f"cancel job {job_id}")
+    journal = session.journal
+    job = journal.job(job_id)
+    if job.state != "running":
+        raise UsageError(f"job {job.id} is {job.state}, not running: there is nothing to cancel")
+    journal.request_cancel(job.id)
+    ends = time.monotonic() + wait
+    while job.state == "running" and time.monotonic() < ends:
+        time.sleep(0.1)
+        job = journal.job(job.id)
+    if job.state == "running":
+        first = f"{job.id} was asked to stop; it does so at its next batch"
+    else:
+        first = f"{job.id} is {job.state}: {job.done:,} done" + ("" if job.left is None else f", {job.left:,} left")
+    lines = (first, f"logq job resume {job.id} goes on where it stopped")
+    # Cancelling is what was asked for here, and it is done: the job's own state stands in its line.
+    return Outcome(job.id, "running" if job.state == "running" else "done", job.done, job.failed, job.left, lines)
