@@ -32,6 +32,7 @@ def member(settings: KafkaSettings, group: str, number: int, *, kip848: bool = F
         "group.id": group,
         "client.id": f"{group}-{number}",
         "auto.offset.reset": "earliest",
+        "enable.auto.commit": True,
         "enable.auto.offset.store": False,
         "auto.commit.interval.ms": COMMIT_MS,
         # One member holds a few seconds of orders, not librdkafka's 64 MB.
@@ -43,8 +44,8 @@ def member(settings: KafkaSettings, group: str, number: int, *, kip848: bool = F
     if kip848:
         properties["group.protocol"] = "consumer"
     else:
-        # Cooperative: a member that joins later does not stop the others, as most services run it today.
-        properties["partition.assignment.strategy"] = "cooperative-sticky"
+        # Members learn of a rebalance with their next heartbeat: often, so that a group is complete within a second.
+        properties["heartbeat.interval.ms"] = 300
         properties["session.timeout.ms"] = 10_000
     consumer = write.consumer(settings, **properties)
     consumer.subscribe([ORDERS])
