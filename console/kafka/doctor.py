@@ -51,5 +51,5 @@ async def _broker(cluster: Cluster, broker: Broker, deadline: float) -> Check:
     return Check(
         name,
         True,
-        f"answers at {broker.host}:{broker.port}, coordinates {len(groups)} group{'s' if len(groups) != 1 else ''}, {how}",
+        f"answers at {broker.host}:{broker.port}, groups it coordinates: {len(groups)}, {how}",
     )
