@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.style import Style
@@ -58,6 +58,7 @@ def test_a_trend_takes_a_severity_for_its_style() -> None:
     assert trend([1], 1, "$kafka").style == "$kafka"
 
 
+@settings(max_examples=50)
 @given(st.lists(st.none() | st.floats(), max_size=300), st.integers(0, 60))
 def test_a_trend_is_as_wide_as_asked(values: list[float | None], width: int) -> None:
     text = trend(values, width).plain
@@ -97,6 +98,7 @@ COLUMN = st.builds(
 )
 
 
+@settings(max_examples=50)
 @given(st.lists(COLUMN, max_size=9), st.integers(0, 240))
 def test_columns_never_overlap_nor_leave_the_line(columns: list[Column], width: int) -> None:
     spots = place(columns, width)
@@ -160,6 +162,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.lists(JSON) | st.dictionaries(st.text(), JSON), st.booleans())
 def test_what_is_laid_out_is_still_the_same_json(value: Any, ascii_only: bool) -> None:
     raw = json.dumps(value, ensure_ascii=ascii_only)
@@ -205,6 +208,7 @@ def test_missing_and_empty_bodies_are_told_apart() -> None:
     assert flat(rows(b"", "raw")) == ["empty"]
 
 
+@settings(max_examples=50)
 @given(st.text(), st.integers(8, 60), st.booleans())
 def test_wrapped_lines_are_safe_fit_and_lose_nothing(text: str, width: int, words: bool) -> None:
     out = [flat([line])[0] for row in rows(text, "raw") for line in wrapped(row, width, wrap=True, words=words)]
@@ -261,6 +265,7 @@ def test_style_words_are_theme_variables_and_rich_words_and_unknown_ones_are_lef
     assert half is not None and half.triplet is not None and 100 < half.triplet.red < 180
 
 
+@settings(max_examples=50)
 @given(st.text(max_size=60), st.integers(0, 40), st.sampled_from(["left", "right"]))
 def test_a_cell_is_exactly_as_wide_as_its_column(text: str, width: int, align: str) -> None:
     shown = harmless(Text(text, spans=[]), 200)
