@@ -1,0 +1,250 @@
+"""Every blocking call the screens make, in one place: each runs on a daemon thread, never on the event loop.
+
+Nothing of the operations, the clients or the journal is imported until a method is called, so that the first screen
+paints before any of it is loaded. Tests and benchmarks put their own object in its place.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from console.model import (
+    Check,
+    DeadLetters,
+    Group,
+    Job,
+    KafkaSnapshot,
+    Message,
+    Outcome,
+    Problem,
+    Progress,
+    Queue,
+    SqsSnapshot,
+    Topic,
+)
+from console.ops.command import command_line
+from console.ops.plan import PlanView
+from console.ops.session import Session
+from console.text import count, plural
+from console.tui.store import KafkaPicture, SqsPicture
+from console.tui.view import group_rows, queue_rows
+
+if TYPE_CHECKING:
+    from console.ops.inspect import DeadLetterView
+
+OnProgress = Callable[[Progress], None]
+RunChange = Callable[[threading.Event, OnProgress], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change that was planned and not begun: its plan in words, and what runs it (blocking).
+
+    `idle` says why there is nothing to do, "" when there is.
+    """
+
+    view: PlanView
+    run: RunChange
+    idle: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResetWish:
+    """What was chosen for a reset: a strategy, its value as typed, and the topics or partitions (empty: all)."""
+
+    kind: str
+    value: str = ""
+    selection: tuple[tuple[str, tuple[int, ...] | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RedriveWish:
+    """What was chosen for a redrive: some messages by id (empty: all), at most how many, how fast, by which engine."""
+
+    ids: tuple[str, ...] = ()
+    limit: int | None = None
+    rate: float | None = None
+    engine: Literal["auto", "native", "client"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class PeekCost:
+    """What a look into a queue costs, said before it; `refuse` when it would cost a message its last attempt."""
+
+    queue: Queue
+    note: str
+    refuse: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Messages that were read, and what to say about how much of the whole they are."""
+
+    messages: tuple[Message, ...]
+    note: str
+    whole: bool = False
+
+
+class Backend:
+    """The operations of one session as the screens call them. Every method may block and may raise `LogqError`.
+
+    `inspect` stands in for `console.ops.inspect`: any object with its functions.
+    """
+
+    def __init__(self, session: Session, inspect: Any = None) -> None:
+        self.session = session
+        self._inspect = inspect
+
+    @property
+    def inspect(self) -> Any:
+        """`console.ops.inspect`, or what was given in its place."""
+        if self._inspect is None:
+            from console.ops import inspect
+
+            self._inspect = inspect
+        return self._inspect
+
+    # ------------------------------------------------------------ looking
+
+    def kafka(self) -> KafkaPicture:
+        """The Kafka side with its lines worked out."""
+        snapshot = self.inspect.kafka(self.session)
+        return KafkaPicture(snapshot, group_rows(snapshot))
+
+    def sqs(self) -> SqsPicture:
+        """The SQS side with its lines worked out."""
+        snapshot = self.inspect.sqs(self.session)
+        return SqsPicture(snapshot, queue_rows(snapshot))
+
+    def group(self, name: str) -> Group:
+        """One group with its members."""
+        return cast(Group, self.inspect.group(self.session, name))
+
+    def topic(self, name: str) -> Topic:
+        """One topic with its configuration."""
+        return cast(Topic, self.inspect.topic(self.session, name))
+
+    def queue(self, name: str) -> Queue:
+        """One queue with all its attributes."""
+        return cast(Queue, self.inspect.queue(self.session, name))
+
+    def dead_letters(self, kafka: KafkaSnapshot | None, sqs: SqsSnapshot | None) -> tuple[DeadLetters, ...]:
+        """Every dead-letter queue and topic of two pictures. Asks nobody."""
+        return cast("tuple[DeadLetters, ...]", self.inspect.dead_letters(kafka, sqs))
+
+    def dead_letter(self, target: str, force: bool = False) -> DeadLetterView:
+        """One dead-letter place opened: messages and failure clusters. A queue is received from: see `peek_cost`."""
+        return cast("DeadLetterView", self.inspect.dead_letter(self.session, target, force=force))
+
+    def peek_cost(self, name: str) -> PeekCost:
+        """What a look into the queue would cost. Receives nothing."""
+        queue = self.queue(name)
+        budget = self.session.require_sqs().peek_budget(queue)
+        return PeekCost(queue, budget.note, budget.refuse)
+
+    def peek(self, name: str, most: int, force: bool = False) -> Sample:
+        """Up to `most` messages of a queue, leased, read and released."""
+        seen = self.inspect.peek(self.session, name, most, force=force)
+        return Sample(seen.messages, seen.note, seen.whole)
+
+    def records(self, topic: str, last: int, cancel: threading.Event | None = None) -> Sample:
+        """The last records of a topic over all partitions, newest first. Joins no group."""
+        from console.kafka.read import read_last
+
+        settings = self.session.require_kafka().settings
+        found = read_last(settings, topic, last, timeout=self.session.settings.timeout, cancel=cancel)
+        return Sample(tuple(reversed(found)), f"the last {plural(len(found), 'record')}; no group joined")
+
+    def cluster_of(self, message: Message) -> str:
+        """The id of the failure cluster a dead letter belongs to. Pure."""
+        from console.ops import clusters
+
+        return clusters.cluster_id(clusters.label(message))
+
+    def checks(self) -> tuple[Check, ...]:
+        """What can be reached and what is allowed, on both sides and here."""
+        from console.ops import doctor
+
+        return doctor.examine(self.session)
+
+    # ------------------------------------------------------------ changing
+
+    def plan_reset(self, group: str, wish: ResetWish) -> Change:
+        """What resetting a group's offsets would do."""
+        from console.ops import offsets, reset
+
+        strategy = offsets.parse_strategy(wish.kind, wish.value, time.time())
+        plan = reset.plan(self.session, group, strategy, wish.selection)
+        idle = "" if plan.changes else "every partition is where the plan wants it"
+        return Change(reset.view(plan), lambda cancel, on: reset.run(self.session, plan, cancel, on), idle)
+
+    def plan_redrive(self, dlq: str, wish: RedriveWish) -> Change:
+        """What redriving dead letters would do."""
+        from console.ops import redrive
+
+        plan = redrive.plan(self.session, dlq, ids=wish.ids, limit=wish.limit, rate=wish.rate, engine=wish.engine)
+        return Change(redrive.view(plan), lambda cancel, on: redrive.run(self.session, plan, cancel, on))
+
+    def jobs(self) -> tuple[Job, ...]:
+        """The newest jobs of the journal."""
+        return self.session.journal.jobs(200)
+
+    def job(self, job_id: str) -> Job:
+        """One job."""
+        return self.session.journal.job(job_id)
+
+    def receipt(self, job_id: str) -> str:
+        """A job's receipt, in Markdown."""
+        from console.ops import jobs
+
+        return jobs.receipt(self.session, job_id, "md")
+
+    def cancel(self, job_id: str) -> None:
+        """Ask a running job, of whatever process, to stop at its next safe point."""
+        self.session.journal.request_cancel(job_id)
+
+    def plan_resume(self, job: Job) -> Change:
+        """What resuming a job would do."""
+        from console.ops import jobs
+
+        return Change(
+            self._view_of(job, f"resume {job.id}", "resume"),
+            lambda cancel, on: jobs.resume(self.session, job.id, cancel, on),
+        )
+
+    def plan_undo(self, job: Job) -> Change:
+        """What undoing a job would do: for a reset, the diff back."""
+        from console.ops import jobs, reset
+
+        if job.kind in ("reset", "undo"):
+            plan = reset.plan_undo(self.session, job.id)
+            idle = "" if plan.changes else "every partition is where it was before"
+            return Change(reset.view(plan), lambda cancel, on: reset.run(self.session, plan, cancel, on), idle)
+        return Change(
+            self._view_of(job, f"undo {job.id}", "undo"),
+            lambda cancel, on: jobs.undo(self.session, job.id, cancel, on),
+        )
+
+    def _view_of(self, job: Job, title: str, verb: str) -> PlanView:
+        left = "unknown" if job.left is None else count(job.left)
+        return PlanView(
+            kind=job.kind,
+            title=title,
+            facts=(
+                ("job", job.id),
+                ("what", f"{job.kind} {job.source}" + (f" → {job.target}" if job.target != job.source else "")),
+                ("done", f"{count(job.done)} of {count(job.total)}; {left} left, {count(job.failed)} failed"),
+                ("state", job.state),
+            ),
+            command=command_line(self.session.settings, "job", verb, job.id, "--execute"),
+            target=job.source.partition(":")[2] or job.source,
+        )
+
+
+def problems_as_checks(problems: tuple[Problem, ...]) -> tuple[Check, ...]:
+    """Problems of a picture as lines of the doctor."""
+    return tuple(Check(problem.where, False, f"{problem.code}: {problem.message}") for problem in problems)

@@ -1,0 +1,243 @@
+"""How a change goes from a key to a running job: questions, plan, the person's yes, run.
+
+The target is resolved when the key is pressed and handed on as a value: whatever the cursor does meanwhile, the plan
+and the dialog speak of what it stood on then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from console.errors import UsageError
+from console.model import GroupPartition, Queue
+from console.ops.command import command_line
+from console.ops.offsets import parse_strategy
+from console.ops.plan import PlanView
+from console.text import count, safe
+from console.tui.backend import Change, PeekCost, RedriveWish, ResetWish
+from console.tui.form import Field, Form, Values
+from console.tui.subject import Subject
+from widgets.confirm import PlanDialog
+
+if TYPE_CHECKING:
+    from console.tui.screens.base import ConsoleScreen
+
+PEEK = 100
+"""How many messages one look into a queue reads at most."""
+
+_EXAMPLES = {
+    "offset": "an offset, for example 18204: every partition goes there, within what its log holds",
+    "shift": "how many records back (-500) or on (500)",
+    "datetime": "a time such as 2026-11-23T14:00 (UTC unless it says otherwise): the first record at or after it",
+    "duration": "how far back from now: 30m, 2h, 1d",
+    "earliest": "the earliest record each partition still holds: everything is read again",
+    "latest": "the end of the log: what is behind is skipped, not read",
+}
+
+
+def confirm(screen: ConsoleScreen, plan: Callable[[], Change]) -> None:
+    """Make a plan off the event loop, show it, and run it when the answer is yes."""
+    console = screen.console
+    console.say("planning …")
+
+    def show(change: Change) -> None:
+        if not screen.is_attached:
+            return
+        if change.idle:
+            console.say(f"nothing to do: {change.idle}")
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                console.begin(change)
+
+        console.push_screen(dialog(change.view, console.settings.production), answered)
+
+    screen.ask(plan, show)
+
+
+def dialog(view: PlanView, production: bool) -> PlanDialog:
+    """The question for a plan; a production profile wants the target's name typed out."""
+    facts = view.facts + ((("undo", view.undo),) if view.undo else ())
+    return PlanDialog(
+        view.title,
+        facts=facts,
+        warnings=view.warnings,
+        columns=view.columns,
+        rows=view.rows,
+        command=view.command,
+        typed=view.target if production else None,
+        danger=production,
+    )
+
+
+# ---------------------------------------------------------------- reset
+
+
+def reset(screen: ConsoleScreen, group: str, partition: GroupPartition | None = None) -> None:
+    """Ask where a group's offsets should go, then plan it."""
+    which = [("all", "all topics")]
+    if partition is not None:
+        which += [("topic", partition.topic), ("partition", f"{partition.topic}:{partition.partition}")]
+    fields = (
+        Field(
+            "kind",
+            "to",
+            tuple((kind, words) for kind, words in (
+                ("earliest", "earliest"), ("latest", "latest"), ("offset", "offset"), ("shift", "shift"),
+                ("datetime", "time"), ("duration", "ago"),
+            )),
+        ),
+        Field("value", "value", placeholder="", wanted=lambda values: values["kind"] not in ("earliest", "latest")),
+        Field("which", "which", tuple(which), wanted=lambda values: len(which) > 1),
+    )  # fmt: skip
+
+    def wish(values: Values) -> ResetWish:
+        selection: tuple[tuple[str, tuple[int, ...] | None], ...] = ()
+        if partition is not None and values["which"] != "all":
+            one = (partition.partition,) if values["which"] == "partition" else None
+            selection = ((partition.topic, one),)
+        kind = values["kind"]
+        return ResetWish(kind, "" if kind in ("earliest", "latest") else values["value"], selection)
+
+    def check(values: Values) -> str:
+        asked = wish(values)
+        if not asked.value and asked.kind not in ("earliest", "latest"):
+            return _EXAMPLES[asked.kind]
+        try:
+            parse_strategy(asked.kind, asked.value, time.time())
+        except UsageError as error:
+            return str(error)
+        return ""
+
+    def explain(values: Values) -> str:
+        asked = wish(values)
+        if asked.kind in ("earliest", "latest"):
+            return _EXAMPLES[asked.kind] + ". enter shows the plan"
+        return parse_strategy(asked.kind, asked.value, time.time()).words + ". enter shows the plan"
+
+    def answered(values: dict[str, str] | None) -> None:
+        if values is not None:
+            asked = wish(values)
+            confirm(screen, lambda: screen.console.backend.plan_reset(group, asked))
+
+    screen.app.push_screen(Form(f"reset group {safe(group, 80)}", fields, check, explain), answered)
+
+
+# ---------------------------------------------------------------- redrive
+
+
+def redrive(screen: ConsoleScreen, subject: Subject, ids: tuple[str, ...] = (), part: str = "") -> None:
+    """Ask how dead letters should be moved back, then plan it. `ids` limits it to some, `part` names them in words."""
+    target = subject.target
+    which = [("all", "all of it")]
+    if ids:
+        which.insert(0, ("some", part or f"{len(ids):,} messages"))
+    fields = (
+        Field("which", "which", tuple(which), wanted=lambda values: len(which) > 1),
+        Field("limit", "at most", placeholder="all; 5 is a good canary"),
+        Field("rate", "rate", placeholder="messages a second; as fast as it goes"),
+        Field(
+            "engine",
+            "engine",
+            (("auto", "auto"), ("native", "native move task"), ("client", "client, journaled")),
+            wanted=lambda values: target.startswith("sqs:"),
+        ),
+    )
+
+    def check(values: Values) -> str:
+        for field, least in (("limit", 1.0), ("rate", 0.001)):
+            if values[field] and (_number(values[field]) or 0.0) < least:
+                return f"{'at most' if field == 'limit' else 'rate'} is a number above 0, not {values[field]!r}"
+        if values["limit"] and not (_number(values["limit"]) or 0.5).is_integer():
+            return "at most is a whole number of messages"
+        return ""
+
+    def explain(values: Values) -> str:
+        engine = {
+            "auto": "the server's own move task when all of it goes back, else the journaled client",
+            "native": "the server's own move task: fast, all of it, no receipt for each message",
+            "client": "message by message with a journal: resumable, a receipt for each",
+        }[values["engine"]]
+        return f"{engine}. enter shows the plan"
+
+    def answered(values: dict[str, str] | None) -> None:
+        if values is None:
+            return
+        limit = _number(values["limit"]) if values["limit"] else None
+        wish = RedriveWish(
+            ids=ids if values["which"] == "some" else (),
+            limit=int(limit) if limit is not None else None,
+            rate=_number(values["rate"]) if values["rate"] else None,
+            engine=values["engine"],  # type: ignore[arg-type]
+        )
+        confirm(screen, lambda: screen.console.backend.plan_redrive(target, wish))
+
+    screen.app.push_screen(Form(f"redrive {safe(target, 100)}", fields, check, explain), answered)
+
+
+def _number(text: str) -> float | None:
+    try:
+        found = float(text.replace(",", "").replace("_", ""))
+    except ValueError:
+        return None
+    return found if 0 < found < 1e12 else None
+
+
+# ---------------------------------------------------------------- browse
+
+
+def browse(screen: ConsoleScreen, subject: Subject) -> None:
+    """Open a thing's messages. A queue is received from, which costs: that is said and asked first."""
+    from console.tui.screens.messages import MessagesScreen
+
+    if subject.target.startswith("kafka:"):
+        screen.app.push_screen(MessagesScreen(subject.target))
+        return
+    name = subject.target.removeprefix("sqs:")
+
+    def priced(cost: PeekCost) -> None:
+        if not screen.is_attached:
+            return
+        queue = cost.queue
+        if queue.max_receive is None and not cost.refuse:
+            # Without a redrive policy a look moves nothing: nothing needs to be asked.
+            screen.app.push_screen(MessagesScreen(subject.target))
+            return
+        if cost.refuse and screen.console.settings.read_only:
+            screen.complain(f"refused: {cost.note} (read-only: it cannot be forced)")
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                screen.app.push_screen(MessagesScreen(subject.target, force=cost.refuse))
+
+        words = ["queue", "peek", name] + (["--force"] if cost.refuse else [])
+        question = PlanDialog(
+            f"peek into {safe(name, 80)}",
+            facts=(
+                ("cost", cost.note),
+                ("reads", f"up to {PEEK:,} messages, leased while they are read, then released"),
+                ("holds", f"{count(queue.visible)} visible, {count(queue.in_flight)} in flight"),
+            ),
+            warnings=("looking would use up a message's last attempt",) if cost.refuse else (),
+            command=command_line(screen.console.settings, *words),
+            apply="Peek anyway" if cost.refuse else "Peek",
+            danger=cost.refuse,
+        )
+        screen.console.push_screen(question, answered)
+
+    screen.ask(lambda: screen.console.backend.peek_cost(name), priced)
+
+
+def redrive_of(screen: ConsoleScreen, subject: Subject) -> None:
+    """Redrive what a subject is: dead letters themselves, or the dead-letter queue of a queue."""
+    item = subject.item
+    if subject.kind == "dlq":
+        redrive(screen, subject)
+    elif isinstance(item, Queue) and item.dlq is not None:
+        redrive(screen, Subject("dlq", item.dlq, target=f"sqs:{item.dlq}"))
+    else:
+        screen.console.say(f"{safe(subject.name, 80)} has no dead-letter queue")

@@ -1,0 +1,311 @@
+"""Dead letters: the list of all places that hold some, and one place with its failures left and its messages right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+
+from console import text
+from console.model import Cluster, DeadLetters, Message, Severity, Status
+from console.text import safe
+from console.tui import cells, flows
+from console.tui.message_view import copied, sections
+from console.tui.pane import Pane
+from console.tui.screens.base import ConsoleScreen
+from console.tui.screens.messages import fitting_columns, message_pane
+from console.tui.subject import Subject, of_dead_letters
+from console.tui.summary import Summary, facts, headline
+from console.tui.view import SortColumn, worst
+from widgets.detail import Detail
+from widgets.grid import Column, Grid
+
+if TYPE_CHECKING:
+    from console.ops.inspect import DeadLetterView
+
+ALL = "all"
+"""The key of the line that stands for all failures together."""
+
+DLQ_COLUMNS = (
+    Column("sign", "", 1),
+    Column("name", "dead letters", 18, flex=1, gap=1, sortable=True, most=50),
+    Column("kind", "", 11, drop=3),
+    Column("count", "count", 9, align="right", sortable=True),
+    Column("oldest", "oldest", 7, align="right", sortable=True),
+    Column("expires", "expires", 8, align="right", drop=2, sortable=True),
+    Column("source", "of", 14, flex=1, drop=4, most=40),
+    Column("note", "", 14, flex=1, drop=5),
+)
+DLQ_SORTS: Mapping[str, SortColumn[DeadLetters]] = {
+    "worst": SortColumn(lambda item: worst(item.status, item.count), largest_first=True),
+    "name": SortColumn(lambda item: item.target.partition(":")[2]),
+    "count": SortColumn(lambda item: item.count, largest_first=True),
+    "oldest": SortColumn(lambda item: item.oldest_seconds, largest_first=True),
+    "expires": SortColumn(lambda item: item.expires_seconds),
+}
+CLUSTER_COLUMNS = (
+    Column("count", "n", 5, align="right", sortable=True),
+    Column("label", "failure", 16, flex=1, gap=1),
+    Column("last", "last", 8, drop=1, sortable=True),
+)
+CLUSTER_SORTS: Mapping[str, SortColumn[Cluster]] = {
+    "count": SortColumn(lambda c: (c.id == ALL, c.count), largest_first=True),
+    "last": SortColumn(lambda c: c.last, largest_first=True),
+}
+
+
+def cluster_cell(cluster: Cluster, column: str) -> Text:
+    """A cell of the list of failures."""
+    if column == "count":
+        return cells.number(cluster.count)
+    if column == "label":
+        style = "$muted" if cluster.id == ALL else "$foreground"
+        return Text(safe(cluster.label, 400), style=style)
+    return cells.muted(text.utc(cluster.last)[11:19] if cluster.last is not None else text.DASH)
+
+
+class DlqsScreen(ConsoleScreen):
+    """Every dead-letter queue and topic."""
+
+    scope: ClassVar[str] = "dlqs"
+
+    @property
+    def crumb(self) -> str:
+        """The screen's word."""
+        return "dead letters"
+
+    def compose_body(self) -> ComposeResult:
+        """One list."""
+        yield Pane(
+            "dead letters",
+            DLQ_COLUMNS,
+            cells.dlq_cell,
+            lambda item: item.target,
+            of_dead_letters,
+            lambda item: f"{item.target} {' '.join(item.source)}".casefold(),
+            DLQ_SORTS,
+            hue="$bad",
+            placeholder="no dead-letter queue or topic",
+            id="dlqs",
+        )
+
+    def store_changed(self) -> None:
+        """Show what the newest pictures hold."""
+        if self.console.store.kafka is not None or self.console.store.sqs is not None:
+            pane: Pane[DeadLetters] = self.query_one("#dlqs", Pane)
+            pane.show(self.console.dead_letters())
+
+    def do_redrive(self) -> None:
+        """Redrive the place under the cursor."""
+        found = self.subject()
+        if found is not None:
+            flows.redrive(self, found)
+
+    def do_browse(self) -> None:
+        """Its messages, without clusters."""
+        found = self.subject()
+        if found is not None:
+            flows.browse(self, found)
+
+    def words(self) -> tuple[str, ...]:
+        """`logq dlq list`."""
+        return ("dlq", "list")
+
+
+class DlqScreen(ConsoleScreen):
+    """One place. It is read when it is opened and again by `ctrl+r`, never by itself: reading a queue is a receive."""
+
+    scope: ClassVar[str] = "dlq"
+
+    def __init__(self, target: str) -> None:
+        super().__init__()
+        self.target = target
+        self.letters: DeadLetters | None = None
+        self.messages: tuple[Message, ...] = ()
+        self.note = ""
+        self._of: dict[str, str] = {}
+        self._loading = False
+
+    @property
+    def crumb(self) -> str:
+        """The place's name."""
+        return safe(self.target.partition(":")[2], 80)
+
+    def compose_body(self) -> ComposeResult:
+        """Summary, failures left, messages right, and the detail when it is asked for."""
+        yield Summary(id="summary")
+        with Horizontal(id="split"):
+            yield Pane(
+                "failures",
+                CLUSTER_COLUMNS,
+                cluster_cell,
+                lambda cluster: cluster.id,
+                lambda cluster: Subject("cluster", cluster.id, cluster, self.target),
+                lambda cluster: cluster.label.casefold(),
+                CLUSTER_SORTS,
+                hue="$bad",
+                id="clusters",
+            )
+            yield message_pane(hue="$kafka" if self.target.startswith("kafka:") else "$sqs")
+            yield Detail(id="detail")
+
+    @property
+    def clusters(self) -> Pane[Cluster]:
+        """The failures."""
+        return self.query_one("#clusters", Pane)
+
+    @property
+    def list(self) -> Pane[Message]:
+        """The messages."""
+        return self.query_one("#messages", Pane)
+
+    @property
+    def detail(self) -> Detail:
+        """One message in full."""
+        return self.query_one("#detail", Detail)
+
+    def on_mount(self) -> None:
+        """Begin to read."""
+        super().on_mount()
+        self.load()
+
+    def load(self) -> None:
+        """Read the place, on a thread of its own; one at a time."""
+        if self._loading:
+            return
+        self._loading = True
+        self.clusters.set_placeholder("reading …")
+        self.list.set_placeholder("reading …")
+        backend, target = self.console.backend, self.target
+        self.ask(lambda: backend.dead_letter(target), self._loaded, self._failed)
+
+    def _loaded(self, view: DeadLetterView) -> None:
+        self._loading = False
+        self.letters, self.messages, self.note = view.letters, view.messages, view.note
+        self._of = {message.id: self.console.backend.cluster_of(message) for message in view.messages}
+        self.clusters.set_placeholder("nothing has failed")
+        self.list.set_placeholder("it is empty")
+        found = view.letters.clusters
+        both = Cluster(ALL, "all failures", len(view.messages)) if len(found) > 1 else None
+        self.clusters.show((both, *found) if both is not None else found)
+        self.list.grid.set_columns(fitting_columns(view.messages))
+        self.list.remark = safe(view.note, 200)
+        self._show_messages()
+        self.store_changed()
+
+    def _failed(self, error: str) -> None:
+        self._loading = False
+        for pane in (self.clusters, self.list):
+            pane.set_placeholder(error)
+        self.complain(error)
+
+    def store_changed(self) -> None:
+        """The count moves on with the pictures; the messages stay as they were read."""
+        now = next((item for item in self.console.dead_letters() if item.target == self.target), self.letters)
+        if now is None:
+            return
+        letters = self.letters or now
+        severity = Severity.BAD if now.count else now.status.severity
+        reason = now.reason or ("" if now.status is not Status.OK else "empty")
+        oldest = now.oldest_seconds if now.oldest_seconds is not None else letters.oldest_seconds
+        self.query_one(Summary).show(
+            (
+                headline(self.crumb, severity, reason, "$kafka" if self.target.startswith("kafka:") else "$sqs"),
+                facts(
+                    ("holds", cells.number(now.count, severity)),
+                    ("oldest", text.duration(oldest)),
+                    ("expires in", text.duration(now.expires_seconds) if now.expires_seconds is not None else ""),
+                    ("of", ", ".join(letters.source or now.source)),
+                    ("read", safe(self.note, 120)),
+                ),
+            )
+        )
+
+    def on_grid_moved(self, event: Grid.Moved) -> None:
+        """On a failure: its messages. On a message: its detail."""
+        super().on_grid_moved(event)
+        if event.grid is self.clusters.grid:
+            self._show_messages()
+        else:
+            self._show_detail()
+
+    def _cluster(self) -> Cluster | None:
+        found = self.clusters.subject()
+        item = found.item if found is not None else None
+        return item if isinstance(item, Cluster) and item.id != ALL else None
+
+    def _show_messages(self) -> None:
+        cluster = self._cluster()
+        shown = [m for m in self.messages if cluster is None or self._of.get(m.id) == cluster.id]
+        self.list.show(shown)
+        self._show_detail()
+
+    def _show_detail(self) -> None:
+        found = self.list.subject()
+        if found is not None and isinstance(found.item, Message):
+            self.detail.show(sections(found.item), found.name)
+
+    def on_grid_marked(self, event: Grid.Marked) -> None:
+        """The heading counts the marks; on failures marks mean nothing."""
+        if event.grid is self.clusters.grid:
+            event.grid.set_marks(set())
+        else:
+            self.list.refresh_heading()
+
+    def do_open(self) -> None:
+        """From a failure to its messages, from a message to its detail."""
+        if self.clusters.grid.has_focus:
+            self.list.grid.focus()
+        elif self.list.subject() is not None:
+            self.add_class("-detail")
+            self._show_detail()
+            self.detail.focus()
+
+    def do_back(self) -> None:
+        """From the detail to the messages, from those to the failures, then back."""
+        if self.detail.has_focus or self.has_class("-detail"):
+            self.remove_class("-detail")
+            self.list.grid.focus()
+        else:
+            super().do_back()
+
+    def cycle(self, step: int) -> None:
+        """Failures, messages and, while it is open, the detail."""
+        ring: list[Grid[Cluster] | Grid[Message] | Detail] = [self.clusters.grid, self.list.grid]
+        if self.has_class("-detail"):
+            ring = [self.clusters.grid, self.detail] if self.has_class("-narrow") else [*ring, self.detail]
+        here = next((index for index, widget in enumerate(ring) if widget.has_focus), 0)
+        ring[(here + step) % len(ring)].focus()
+
+    def do_redrive(self) -> None:
+        """Plan a redrive: of what is marked, of the failure under the cursor, or of all."""
+        marked = tuple(message.id for message in self.list.marked())
+        cluster = self._cluster()
+        subject = Subject("dlq", self.target.partition(":")[2], self.letters, self.target)
+        if marked:
+            flows.redrive(self, subject, marked, f"{len(marked):,} marked")
+        elif cluster is not None:
+            ids = tuple(m.id for m in self.messages if self._of.get(m.id) == cluster.id)
+            flows.redrive(self, subject, ids, f"{len(ids):,} of this failure")
+        else:
+            flows.redrive(self, subject)
+
+    def do_refresh(self) -> None:
+        """Read again."""
+        super().do_refresh()
+        self.load()
+
+    def do_copy(self) -> None:
+        """Copy the message's value, or the failure's name."""
+        found = self.subject()
+        if found is not None and isinstance(found.item, Message):
+            self.console.copy(copied(found.item), f"the value of {found.name}")
+        elif found is not None and isinstance(found.item, Cluster):
+            self.console.copy(found.item.label, "the failure")
+
+    def words(self) -> tuple[str, ...]:
+        """`logq dlq show`."""
+        return ("dlq", "show", self.target)

@@ -1,0 +1,238 @@
+"""One change while it runs and after: progress, rate, time left, outcome, receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+
+from console import text
+from console.model import Job, Outcome
+from console.text import safe
+from console.tui import cells, flows
+from console.tui.jobs import Running
+from console.tui.screens.base import ConsoleScreen
+from console.tui.subject import Subject
+from console.tui.summary import Summary, facts
+from widgets.detail import Body, Detail, Facts, Section
+from widgets.progress import ProgressLine
+
+UPDATES = 0.1
+"""Seconds between two drawings of a running change's progress."""
+
+_SIGNS = {"done": ("✔", "bold $good"), "partly": ("▲", "bold $warn"), "failed": ("✖", "bold $bad")}
+
+
+class JobScreen(ConsoleScreen):
+    """A change that was begun here (`running`), or a job of the journal (`job`)."""
+
+    scope: ClassVar[str] = "job"
+    AUTO_FOCUS = "Detail"
+
+    def __init__(self, running: Running | None = None, job: Job | None = None) -> None:
+        super().__init__()
+        self.running = running
+        self.job = job
+        self.receipt = ""
+        self._shown_over = False
+
+    @property
+    def crumb(self) -> str:
+        """The job's name, once it has one."""
+        return safe(self.job_id or "job", 60)
+
+    @property
+    def job_id(self) -> str:
+        """The name in the journal, "" before it has one."""
+        if self.job is not None:
+            return self.job.id
+        return self.running.job_id if self.running is not None else ""
+
+    def compose_body(self) -> ComposeResult:
+        """What it is, how far it is, how it ended."""
+        yield Summary(id="summary")
+        yield ProgressLine(id="progress")
+        yield Detail(id="outcome")
+
+    def on_mount(self) -> None:
+        """Look at a running change ten times a second."""
+        super().on_mount()
+        if self.running is not None:
+            self.set_interval(UPDATES, self.refresh_running)
+            self.refresh_running()
+        elif self.job is not None:
+            self._show_job(self.job)
+
+    def look(self) -> Callable[[], Any] | None:
+        """A job of the journal is looked up every two seconds (another process may run it)."""
+        if self.job is None:
+            return None
+        backend, job_id = self.console.backend, self.job.id
+        return lambda: (backend.job(job_id), self._receipt_of(job_id))
+
+    def _receipt_of(self, job_id: str) -> str:
+        return self.receipt or self.console.backend.receipt(job_id)
+
+    def seen(self, value: tuple[Job, str]) -> None:
+        """Show the job as the journal has it."""
+        self.job, receipt = value
+        # While it runs its receipt grows; afterwards it stays as it is.
+        self.receipt = receipt if self.job.state != "running" else ""
+        self._show_job(self.job, receipt)
+
+    def refresh_running(self) -> None:
+        """How far the change is, and once it has ended, how."""
+        running = self.running
+        if running is None or self._shown_over:
+            return
+        if running.progress is not None:
+            self.query_one(ProgressLine).show(running.progress)
+        if running.error is not None:
+            head = Text.assemble(("✖ ", "bold $bad"), (running.error, "bold $foreground"))
+        elif running.outcome is not None:
+            head = outcome_line(running.outcome)
+        else:
+            stopping = " stopping at the next safe point …" if running.cancel.is_set() else " running …"
+            head = Text.assemble(("… ", "bold $key"), (stopping.strip(), "$muted"))
+        view = running.change.view
+        self.query_one(Summary).show(
+            (Text(safe(view.title, 300), style="bold $key"), head, facts(("job", self.job_id)))
+        )
+        if running.over:
+            self._shown_over = True
+            self.query_one("#outcome", Detail).show(self._outcome_sections(running), "outcome")
+            self._fetch_job()
+        else:
+            self.query_one("#outcome", Detail).show((Facts("plan", view.facts),), "plan")
+
+    def _outcome_sections(self, running: Running) -> tuple[Section, ...]:
+        found: list[Section] = []
+        outcome = running.outcome
+        if outcome is not None:
+            if outcome.lines:
+                found.append(Body("outcome", "\n".join(outcome.lines)))
+            if outcome.problems:
+                rows = tuple((p.where, f"{p.code}: {p.message}", "$warn") for p in outcome.problems)
+                found.append(Facts("problems", rows))
+        found.append(Facts("plan", running.change.view.facts))
+        if running.change.view.command:
+            found.append(Body("the same from a shell", running.change.view.command))
+        return tuple(found)
+
+    def _fetch_job(self) -> None:
+        """The journal's own record, with the receipt, once the change is over."""
+        job_id, backend = self.job_id, self.console.backend
+        if not job_id:
+            return
+
+        def show(found: tuple[Job, str]) -> None:
+            self.job, self.receipt = found
+            detail = self.query_one("#outcome", Detail)
+            if self.receipt:
+                detail.show((*detail.sections, Body("receipt", self.receipt, "y copies it")), "outcome")
+            self.refresh_keys()
+            self.refresh_top()
+
+        self.ask(lambda: (backend.job(job_id), backend.receipt(job_id)), show)
+
+    def _show_job(self, job: Job, receipt: str = "") -> None:
+        sign, style = _SIGNS.get(job.state, ("…", "bold $key"))
+        route = job.source if job.target in ("", job.source) else f"{job.source} → {job.target}"
+        self.query_one(Summary).show(
+            (
+                Text(safe(f"{job.kind} {route}", 300), style="bold $key"),
+                Text.assemble((f"{sign} ", style), (job.state, style), (f"  {safe(job.note, 300)}", "$muted")),
+                facts(
+                    ("done", cells.number(job.done)),
+                    ("of", cells.number(job.total)),
+                    ("failed", cells.number(job.failed) if job.failed else ""),
+                    ("left", cells.number(job.left)),
+                    ("started", text.utc(job.started) if job.started is not None else ""),
+                    ("took", _took(job)),
+                    ("undo", "u" if job.undoable else ""),
+                ),
+            )
+        )
+        found: list[Section] = []
+        if receipt:
+            found.append(Body("receipt", receipt, "y copies it"))
+        if job.command:
+            found.append(Body("the same from a shell", job.command))
+        self.query_one("#outcome", Detail).show(found, "job")
+
+    def subject(self) -> Subject | None:
+        """The job, once the journal has it."""
+        return Subject("job", self.job.id, self.job) if self.job is not None else None
+
+    def do_cancel(self) -> None:
+        """Stop at the next safe point."""
+        cancel(self, self.running, self.job)
+
+    def do_resume(self) -> None:
+        """Go on with it."""
+        if self.job is not None:
+            resume(self, self.job)
+
+    def do_undo(self) -> None:
+        """Undo it."""
+        if self.job is not None:
+            undo(self, self.job)
+
+    def do_copy(self) -> None:
+        """Copy the receipt, or the job's name while there is none."""
+        if self.receipt:
+            self.console.copy(self.receipt, "the receipt")
+        elif self.job_id:
+            self.console.copy(self.job_id, "the job's name")
+
+    def words(self) -> tuple[str, ...]:
+        """`logq job show`."""
+        return ("job", "show", self.job_id) if self.job_id else ("job", "list")
+
+
+def outcome_line(outcome: Outcome) -> Text:
+    """How a change ended, in one line."""
+    sign, style = _SIGNS.get(outcome.state, ("…", "bold $key"))
+    line = Text(f"{sign} {outcome.state}", style=style)
+    line.append(f"  {text.count(outcome.done)} done", style="$foreground")
+    if outcome.failed:
+        line.append(f", {text.count(outcome.failed)} failed", style="bold $bad")
+    if outcome.left:
+        line.append(f", {text.count(outcome.left)} left", style="bold $warn")
+    return line
+
+
+def cancel(screen: ConsoleScreen, running: Running | None, job: Job | None) -> None:
+    """Ask a job to stop: one that runs here at once, one of another process through the journal."""
+    if running is not None and not running.over:
+        running.cancel.set()
+        screen.console.say("stopping at the next safe point …")
+    elif job is not None and job.state == "running":
+        said = f"asked {job.id} to stop at its next safe point"
+        screen.ask(lambda: screen.console.backend.cancel(job.id), lambda _: screen.console.say(said))
+    else:
+        screen.console.say("it is not running")
+
+
+def resume(screen: ConsoleScreen, job: Job) -> None:
+    """Plan going on with a job that stopped on the way."""
+    if job.state in ("interrupted", "cancelled", "partly", "paused", "failed"):
+        flows.confirm(screen, lambda: screen.console.backend.plan_resume(job))
+    else:
+        screen.console.say(f"nothing to resume: it is {job.state}")
+
+
+def undo(screen: ConsoleScreen, job: Job) -> None:
+    """Plan undoing a job."""
+    if job.undoable:
+        flows.confirm(screen, lambda: screen.console.backend.plan_undo(job))
+    else:
+        screen.console.say("it cannot be undone")
+
+
+def _took(job: Job) -> str:
+    if job.started is None or job.finished is None:
+        return ""
+    return text.duration(max(0.0, job.finished - job.started))

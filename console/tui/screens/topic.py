@@ -1,0 +1,251 @@
+"""Kafka's topics, and one of them: its partitions, the groups that read it, the configuration that matters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+
+from console import text
+from console.model import Severity, Topic, TopicPartition
+from console.text import safe
+from console.tui import cells, flows
+from console.tui.pane import Pane
+from console.tui.screens.base import ConsoleScreen
+from console.tui.subject import Kind, Subject
+from console.tui.summary import Summary, facts, headline
+from console.tui.view import GROUP_SORTS, GroupRow, SortColumn
+from widgets.grid import Column
+
+TOPIC_COLUMNS = (
+    Column("sign", "", 1),
+    Column("name", "topic", 16, flex=1, gap=1, sortable=True, most=60),
+    Column("kind", "", 12, drop=3),
+    Column("partitions", "partitions", 10, align="right", sortable=True),
+    Column("records", "records", 13, align="right", sortable=True),
+    Column("in", "in/s", 7, align="right", sortable=True),
+    Column("note", "", 12, flex=1, drop=2),
+)
+TOPIC_SORTS: Mapping[str, SortColumn[Topic]] = {
+    "name": SortColumn(lambda topic: (topic.internal, topic.name)),
+    "records": SortColumn(lambda topic: topic.records, largest_first=True),
+    "partitions": SortColumn(lambda topic: len(topic.partitions), largest_first=True),
+    "in": SortColumn(lambda topic: topic.produced_rate, largest_first=True),
+}
+PARTITION_COLUMNS = (
+    Column("sign", "", 1),
+    Column("partition", "p", 4, align="right", gap=1, sortable=True),
+    Column("leader", "leader", 6, align="right", sortable=True),
+    Column("replicas", "replicas", 10, drop=3),
+    Column("isr", "in sync", 10, drop=3),
+    Column("start", "start", 12, align="right"),
+    Column("end", "end", 12, align="right"),
+    Column("records", "records", 12, align="right", sortable=True),
+    Column("open", "open txn", 8, align="right", drop=2),
+    Column("note", "", 10, flex=1, drop=1),
+)
+PARTITION_SORTS: Mapping[str, SortColumn[TopicPartition]] = {
+    "partition": SortColumn(lambda p: p.partition),
+    "records": SortColumn(lambda p: records(p), largest_first=True),
+    "leader": SortColumn(lambda p: p.leader),
+}
+GROUP_COLUMNS = (
+    Column("sign", "", 1),
+    Column("name", "group", 14, flex=1, gap=1, sortable=True, most=40),
+    Column("state", "state", 9),
+    Column("lag", "lag", 10, align="right", sortable=True),
+    Column("behind", "behind", 8, align="right", sortable=True),
+    Column("trend", "trend", 8, drop=2),
+    Column("in", "in/s", 7, align="right", drop=3),
+    Column("out", "out/s", 7, align="right", drop=3, sortable=True),
+)
+SHOWN_CONFIG = (
+    "cleanup.policy", "retention.ms", "retention.bytes", "min.insync.replicas", "max.message.bytes",
+    "message.timestamp.type", "compression.type",
+)  # fmt: skip
+"""The configuration that matters to somebody who reads or replays: the rest is a command away."""
+
+
+def topic_subject(topic: Topic) -> Subject:
+    """A topic, as dead letters when it holds some."""
+    kind: Kind = "dlt" if topic.dead_letter else "topic"
+    return Subject(kind, topic.name, topic, f"kafka:{topic.name}")
+
+
+def records(p: TopicPartition) -> int | None:
+    """How many offsets a partition holds, None when unknown."""
+    return None if p.start is None or p.end is None else p.end - p.start
+
+
+def partition_cell(p: TopicPartition, column: str) -> Text:
+    """A cell of a topic's partitions."""
+    severity = Severity.BAD if p.leader is None else Severity.WARN if len(p.isr) < len(p.replicas) else Severity.OK
+    if column == "sign":
+        return cells.sign(severity)
+    if column == "partition":
+        return Text(str(p.partition), style="$foreground")
+    if column == "leader":
+        return Text("none", style="bold $bad") if p.leader is None else cells.muted(str(p.leader))
+    if column in ("replicas", "isr"):
+        ids = p.replicas if column == "replicas" else p.isr
+        return cells.muted(",".join(map(str, ids)) or text.DASH)
+    if column in ("start", "end"):
+        return cells.number(p.start if column == "start" else p.end, rest="$muted")
+    if column == "records":
+        return cells.number(records(p))
+    if column == "open":
+        held = None if p.stable_end is None or p.end is None else p.end - p.stable_end
+        return cells.number(held, Severity.WARN if held else Severity.OK, "$faint")
+    return Text(safe(p.problem.message, 300) if p.problem else "", style="$warn")
+
+
+class TopicsScreen(ConsoleScreen):
+    """All topics of the last picture."""
+
+    scope: ClassVar[str] = "topics"
+
+    def compose_body(self) -> ComposeResult:
+        """One list."""
+        yield Pane(
+            "kafka topics",
+            TOPIC_COLUMNS,
+            cells.topic_cell,
+            lambda topic: topic.name,
+            topic_subject,
+            lambda topic: f"{topic.name} {'internal' if topic.internal else ''}".casefold(),
+            TOPIC_SORTS,
+            hue="$kafka",
+            placeholder="no topics",
+            id="topics",
+        )
+
+    def store_changed(self) -> None:
+        """Show the newest picture's topics."""
+        picture = self.console.store.kafka
+        pane: Pane[Topic] = self.query_one("#topics", Pane)
+        if picture is not None:
+            pane.show(picture.snapshot.topics)
+        elif not self.console.store.links["kafka"].configured:
+            pane.set_placeholder("there is no Kafka side: start with -b HOST:PORT or a profile")
+
+    def do_browse(self) -> None:
+        """The last records."""
+        found = self.subject()
+        if found is not None:
+            flows.browse(self, Subject("topic", found.name, target=found.target))
+
+    def words(self) -> tuple[str, ...]:
+        """`logq topic list`."""
+        return ("topic", "list")
+
+
+class TopicScreen(ConsoleScreen):
+    """One topic, looked at every two seconds."""
+
+    scope: ClassVar[str] = "topic"
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.topic_name = name
+
+    @property
+    def crumb(self) -> str:
+        """The topic's name."""
+        return safe(self.topic_name, 80)
+
+    def compose_body(self) -> ComposeResult:
+        """Summary, partitions, the groups on it."""
+        yield Summary(id="summary")
+        yield Pane(
+            "partitions",
+            PARTITION_COLUMNS,
+            partition_cell,
+            lambda p: str(p.partition),
+            lambda p: Subject("topic", self.topic_name, p, f"kafka:{self.topic_name}"),
+            lambda p: f"{p.partition} {p.leader}".casefold(),
+            PARTITION_SORTS,
+            hue="$kafka",
+            id="partitions",
+        )
+        yield Pane(
+            "groups on it",
+            GROUP_COLUMNS,
+            cells.group_cell,
+            lambda row: row.name,
+            lambda row: Subject("group", row.name, row.group),
+            lambda row: row.haystack,
+            GROUP_SORTS,
+            hue="$kafka",
+            placeholder="no group has committed on it",
+            id="groups",
+        )
+
+    def look(self) -> Callable[[], Topic]:
+        """The topic with its configuration."""
+        name, backend = self.topic_name, self.console.backend
+        return lambda: backend.topic(name)
+
+    def seen(self, value: Topic) -> None:
+        """Show the topic."""
+        config = dict(value.config)
+        known = [(key, _config(key, config[key])) for key in SHOWN_CONFIG if key in config]
+        offline = sum(1 for p in value.partitions if p.leader is None)
+        severity = Severity.BAD if offline else Severity.OK
+        reason = f"{text.plural(offline, 'partition')} without a leader" if offline else ""
+        self.query_one(Summary).show(
+            (
+                headline(value.name, severity, reason, "$kafka"),
+                facts(
+                    ("partitions", text.count(len(value.partitions))),
+                    ("records", text.count(value.records)),
+                    ("in/s", text.rate(value.produced_rate)),
+                    ("kind", "dead letters" if value.dead_letter else "internal" if value.internal else ""),
+                ),
+                facts(*known[:4]),
+                facts(*known[4:]),
+            )
+        )
+        pane: Pane[TopicPartition] = self.query_one("#partitions", Pane)
+        pane.show(value.partitions)
+
+    def store_changed(self) -> None:
+        """The groups that have partitions on it."""
+        picture = self.console.store.kafka
+        if picture is not None:
+            rows = tuple(row for row in picture.rows if self.topic_name in row.group.topics)
+            groups: Pane[GroupRow] = self.query_one("#groups", Pane)
+            groups.show(rows)
+
+    def do_open(self) -> None:
+        """Enter: on a group the group, on a partition its records."""
+        found = self.subject()
+        if found is not None and found.kind == "group":
+            self.console.open(found)
+        else:
+            self.do_browse()
+
+    def do_browse(self) -> None:
+        """The last records."""
+        flows.browse(self, Subject("topic", self.topic_name, target=f"kafka:{self.topic_name}"))
+
+    def do_copy(self) -> None:
+        """Copy the topic's name."""
+        self.console.copy(self.topic_name, "the topic's name")
+
+    def words(self) -> tuple[str, ...]:
+        """`logq topic show`."""
+        return ("topic", "show", self.topic_name)
+
+
+def _config(key: str, value: str) -> str:
+    """A setting as people read it: milliseconds and bytes in words, -1 is "unlimited"."""
+    if not value.lstrip("-").isdigit():
+        return value
+    number = int(value)
+    if number == -1:
+        return "unlimited"
+    if key.endswith(".ms"):
+        return text.duration(number / 1000)
+    return text.size(number) if key.endswith(".bytes") else value
