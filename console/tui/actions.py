@@ -146,11 +146,16 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "other side",
         "to the next part of the screen (shift+tab: back)",
         "Move",
-        _on("home", "group", "topic", "dlq"),
-        importance=45,
+        _on("home", "group", "topic", "dlq", "messages"),
+        importance=63,
     ),
     Action(
-        "pane_back", ("shift+tab",), "other side", "to the part before", "Move", _on("home", "group", "topic", "dlq")
+        "pane_back",
+        ("shift+tab",),
+        "other side",
+        "to the part before",
+        "Move",
+        _on("home", "group", "topic", "dlq", "messages"),
     ),
     Action("move", ("j", "k", "down", "up"), "move", "one line down or up", "Move", _LISTS, by_widget=True),
     Action("ends", ("g", "G"), "ends", "to the first or the last line", "Move", _LISTS, by_widget=True),
@@ -209,7 +214,16 @@ ACTIONS: Final[tuple[Action, ...]] = (
     ),
     Action("jobs", ("J",), "jobs", "what was changed: resume, undo, receipts", "Go to", commands=("jobs", "job")),
     Action("doctor", (), "doctor", "what can be reached and what is allowed", "Go to", commands=("doctor",)),
-    Action("help", ("question_mark",), "help", "the keys of this screen", "Go to", importance=95, commands=("help",)),
+    Action(
+        "help",
+        ("question_mark",),
+        "help",
+        "the keys of this screen",
+        "Go to",
+        _ALL - {"help"},
+        importance=95,
+        commands=("help",),
+    ),
     Action(
         "back",
         ("escape",),
@@ -232,7 +246,6 @@ _SHOWN: Final = {
     "exclamation_mark": "!",
     "up": "↑",
     "down": "↓",
-    "shift+tab": "⇧tab",
 }
 
 

@@ -205,7 +205,9 @@ class Backend:
 
     def cancel(self, job_id: str) -> None:
         """Ask a running job, of whatever process, to stop at its next safe point."""
-        self.session.journal.request_cancel(job_id)
+        from console.ops import jobs
+
+        jobs.cancel(self.session, job_id)
 
     def plan_resume(self, job: Job) -> Change:
         """What resuming a job would do."""

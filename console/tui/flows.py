@@ -40,9 +40,11 @@ _EXAMPLES = {
 def confirm(screen: ConsoleScreen, plan: Callable[[], Change]) -> None:
     """Make a plan off the event loop, show it, and run it when the answer is yes."""
     console = screen.console
-    console.say("planning …")
+    # Most plans are there at once; only one that takes its time is announced.
+    waiting = screen.set_timer(0.4, lambda: console.say("planning …"))
 
     def show(change: Change) -> None:
+        waiting.stop()
         if not screen.is_attached:
             return
         if change.idle:
@@ -53,9 +55,14 @@ def confirm(screen: ConsoleScreen, plan: Callable[[], Change]) -> None:
             if yes:
                 console.begin(change)
 
+        console.clear_notifications()
         console.push_screen(dialog(change.view, console.settings.production), answered)
 
-    screen.ask(plan, show)
+    def failed(error: str) -> None:
+        waiting.stop()
+        screen.complain(error)
+
+    screen.ask(plan, show, failed)
 
 
 def dialog(view: PlanView, production: bool) -> PlanDialog:

@@ -36,6 +36,15 @@ class Running:
         return self.progress.job if self.progress is not None else ""
 
     @property
+    def shown_progress(self) -> Progress | None:
+        """How far it is; once it is over, what its outcome says."""
+        outcome = self.outcome
+        if outcome is None:
+            return self.progress
+        total = outcome.done + outcome.failed + (outcome.left or 0)
+        return Progress(outcome.job, outcome.done, outcome.failed, total) if total else None
+
+    @property
     def over(self) -> bool:
         """Whether it has ended, one way or another."""
         return self.outcome is not None or self.error is not None

@@ -14,6 +14,7 @@ from console.text import count, safe
 from console.tui.subject import Subject
 from console.tui.view import Filter, Order, SortColumn, arrange, next_column, parse_filter
 from widgets.grid import Column, Grid
+from widgets.grid_messages import SortAsked
 from widgets.rule import Heading
 
 T = TypeVar("T")
@@ -142,7 +143,7 @@ class Pane(Vertical, Generic[T]):
         """The marked lines that are shown."""
         return self.grid.marked_items()
 
-    def on_grid_sort_asked(self, event: Grid.SortAsked) -> None:
+    def on_grid_sort_asked(self, event: SortAsked) -> None:
         """A click on a heading sorts by it."""
         event.stop()
         self.sort_by(event.key)

@@ -21,7 +21,7 @@ from console.tui.pane import Pane
 from console.tui.subject import Subject
 from console.tui.theme import next_theme
 from widgets.crumbs import Crumbs
-from widgets.grid import Grid
+from widgets.grid_messages import Moved, Opened, Vanished
 from widgets.keybar import Key, KeyBar
 from widgets.prompt import Prompt
 from widgets.too_small import TooSmall
@@ -196,8 +196,13 @@ class ConsoleScreen(Screen[None]):
                 action.importance,
             )
             for action in self.console.registry.footer(self.scope, found.kind if found else None)
+            if self.offers(action.id, found)
         ]
         self.query_one("#keys", KeyBar).show(keys)
+
+    def offers(self, action: str, subject: Subject | None) -> bool:
+        """Whether the footer offers an action on what the cursor stands on (pressed all the same, it says why not)."""
+        return True
 
     def label(self, action: str, label: str) -> str:
         """A footer's word for an action, where a screen has a better one."""
@@ -222,7 +227,7 @@ class ConsoleScreen(Screen[None]):
         pane = self.pane()
         return pane.subject() if pane is not None else None
 
-    def on_grid_moved(self, event: Grid.Moved) -> None:
+    def on_grid_moved(self, event: Moved) -> None:
         """The footer follows the cursor."""
         self.refresh_keys()
 
@@ -230,12 +235,12 @@ class ConsoleScreen(Screen[None]):
         """The footer follows the focus."""
         self.refresh_keys()
 
-    def on_grid_vanished(self, event: Grid.Vanished) -> None:
+    def on_grid_vanished(self, event: Vanished) -> None:
         """What was under the cursor is gone: say so, so that nobody acts on its neighbour by mistake."""
         if event.grid.has_focus and not any(pane.filter_text for pane in self.panes() if pane.of(event.grid)):
             self.console.say(f"{safe(event.key, 80)} is gone; the cursor stands on the next line")
 
-    def on_grid_opened(self, event: Grid.Opened) -> None:
+    def on_grid_opened(self, event: Opened) -> None:
         """Enter on a line."""
         event.stop()
         self.do_open()

@@ -22,6 +22,7 @@ from console.tui.summary import Summary, facts, headline
 from console.tui.view import SortColumn, worst
 from widgets.detail import Detail
 from widgets.grid import Column, Grid
+from widgets.grid_messages import Marked, Moved
 
 if TYPE_CHECKING:
     from console.ops.inspect import DeadLetterView
@@ -224,7 +225,7 @@ class DlqScreen(ConsoleScreen):
             )
         )
 
-    def on_grid_moved(self, event: Grid.Moved) -> None:
+    def on_grid_moved(self, event: Moved) -> None:
         """On a failure: its messages. On a message: its detail."""
         super().on_grid_moved(event)
         if event.grid is self.clusters.grid:
@@ -248,7 +249,7 @@ class DlqScreen(ConsoleScreen):
         if found is not None and isinstance(found.item, Message):
             self.detail.show(sections(found.item), found.name)
 
-    def on_grid_marked(self, event: Grid.Marked) -> None:
+    def on_grid_marked(self, event: Marked) -> None:
         """The heading counts the marks; on failures marks mean nothing."""
         if event.grid is self.clusters.grid:
             event.grid.set_marks(set())

@@ -16,7 +16,8 @@ from console.tui.pane import Pane
 from console.tui.screens.base import ConsoleScreen
 from console.tui.subject import Subject, of_attention, of_queue
 from console.tui.view import GROUP_SORTS, QUEUE_SORTS, GroupRow, QueueRow
-from widgets.grid import Column, Grid
+from widgets.grid import Column
+from widgets.grid_messages import Marked
 
 GROUP_COLUMNS = (
     Column("sign", "", 1),
@@ -271,6 +272,6 @@ class HomeScreen(ConsoleScreen):
         """The status page."""
         return ("status",)
 
-    def on_grid_marked(self, event: Grid.Marked) -> None:
+    def on_grid_marked(self, event: Marked) -> None:
         """Marks mean nothing here: taken back."""
         event.grid.set_marks(set())

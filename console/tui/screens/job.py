@@ -87,8 +87,7 @@ class JobScreen(ConsoleScreen):
         running = self.running
         if running is None or self._shown_over:
             return
-        if running.progress is not None:
-            self.query_one(ProgressLine).show(running.progress)
+        self.query_one(ProgressLine).show(running.shown_progress)
         if running.error is not None:
             head = Text.assemble(("✖ ", "bold $bad"), (running.error, "bold $foreground"))
         elif running.outcome is not None:
@@ -112,13 +111,13 @@ class JobScreen(ConsoleScreen):
         outcome = running.outcome
         if outcome is not None:
             if outcome.lines:
-                found.append(Body("outcome", "\n".join(outcome.lines)))
+                found.append(Facts("outcome", tuple(("", line) for line in outcome.lines)))
             if outcome.problems:
                 rows = tuple((p.where, f"{p.code}: {p.message}", "$warn") for p in outcome.problems)
                 found.append(Facts("problems", rows))
         found.append(Facts("plan", running.change.view.facts))
         if running.change.view.command:
-            found.append(Body("the same from a shell", running.change.view.command))
+            found.append(Facts("the same from a shell", (("", running.change.view.command),)))
         return tuple(found)
 
     def _fetch_job(self) -> None:
@@ -159,12 +158,17 @@ class JobScreen(ConsoleScreen):
         if receipt:
             found.append(Body("receipt", receipt, "y copies it"))
         if job.command:
-            found.append(Body("the same from a shell", job.command))
+            found.append(Facts("the same from a shell", (("", job.command),)))
         self.query_one("#outcome", Detail).show(found, "job")
 
     def subject(self) -> Subject | None:
         """The job, once the journal has it."""
         return Subject("job", self.job.id, self.job) if self.job is not None else None
+
+    def offers(self, action: str, subject: Subject | None) -> bool:
+        """Only what the job's state allows."""
+        running = self.running is not None and not self.running.over
+        return running if action == "cancel" and self.running is not None else offered(action, subject)
 
     def do_cancel(self) -> None:
         """Stop at the next safe point."""
@@ -190,6 +194,25 @@ class JobScreen(ConsoleScreen):
     def words(self) -> tuple[str, ...]:
         """`logq job show`."""
         return ("job", "show", self.job_id) if self.job_id else ("job", "list")
+
+
+RESUMABLE = frozenset({"interrupted", "cancelled", "partly", "paused", "failed"})
+"""The states from which a job can go on."""
+
+
+def offered(action: str, subject: Subject | None) -> bool:
+    """Whether a job's state allows an action."""
+    job = subject.item if subject is not None else None
+    if not isinstance(job, Job):
+        return action not in ("resume", "undo", "cancel")
+    match action:
+        case "resume":
+            return job.state in RESUMABLE
+        case "undo":
+            return job.undoable
+        case "cancel":
+            return job.state == "running"
+    return True
 
 
 def outcome_line(outcome: Outcome) -> Text:
@@ -218,7 +241,7 @@ def cancel(screen: ConsoleScreen, running: Running | None, job: Job | None) -> N
 
 def resume(screen: ConsoleScreen, job: Job) -> None:
     """Plan going on with a job that stopped on the way."""
-    if job.state in ("interrupted", "cancelled", "partly", "paused", "failed"):
+    if job.state in RESUMABLE:
         flows.confirm(screen, lambda: screen.console.backend.plan_resume(job))
     else:
         screen.console.say(f"nothing to resume: it is {job.state}")

@@ -17,8 +17,8 @@ from console.tui.view import SortColumn
 from widgets.grid import Column
 
 JOB_COLUMNS = (
-    Column("id", "job", 20, flex=1, most=36),
-    Column("kind", "what", 8, drop=3),
+    Column("id", "job", 29, most=36),
+    Column("kind", "what", 8, drop=6),
     Column("route", "on", 20, flex=2),
     Column("state", "state", 11, sortable=True),
     Column("done", "done", 8, align="right"),
@@ -70,6 +70,10 @@ class JobsScreen(ConsoleScreen):
     def _job(self) -> Job | None:
         found = self.subject()
         return found.item if found is not None and isinstance(found.item, Job) else None
+
+    def offers(self, action: str, subject: Subject | None) -> bool:
+        """Only what the job's state allows."""
+        return job_screen.offered(action, subject)
 
     def do_resume(self) -> None:
         """Go on with a job."""

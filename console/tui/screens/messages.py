@@ -19,7 +19,8 @@ from console.tui.screens.base import ConsoleScreen
 from console.tui.subject import Subject
 from console.tui.view import SortColumn
 from widgets.detail import Detail
-from widgets.grid import Column, Grid
+from widgets.grid import Column
+from widgets.grid_messages import Moved
 
 LAST = 200
 """How many of a topic's last records are read."""
@@ -133,7 +134,7 @@ class MessagesScreen(ConsoleScreen):
         """The pane for one message in full."""
         return self.query_one("#detail", Detail)
 
-    def on_grid_moved(self, event: Grid.Moved) -> None:
+    def on_grid_moved(self, event: Moved) -> None:
         """The detail follows the cursor."""
         super().on_grid_moved(event)
         found = self.list.subject()
