@@ -19,6 +19,7 @@ from textual.widgets import Button, Input, Static
 
 from console.text import clip, is_safe, safe
 from widgets.detail import Detail, Facts
+from widgets.entry import Entry
 from widgets.grid import Column, Grid
 from widgets.rule import Heading
 
@@ -42,11 +43,11 @@ class PlanDialog(ModalScreen[bool]):
     PlanDialog > Vertical { width: 116; max-width: 100%; background: $surface; color: $foreground; padding: 0 1; }
     PlanDialog Heading { background: $surface; margin: 0; }
     PlanDialog Detail, PlanDialog Grid { background: $surface; scrollbar-background: $surface; }
+    PlanDialog Grid > .grid--cursor, PlanDialog Grid > .grid--cursor-blurred { background: $surface; }
     PlanDialog .plan--command { height: auto; max-height: 3; padding: 0 1; color: $text-muted; }
     PlanDialog .plan--typed { height: 1; padding: 0 1; }
     PlanDialog .plan--ask { width: auto; }
-    PlanDialog Input { width: 1fr; border: none; height: 1; padding: 0 1; background: $panel; }
-    PlanDialog Input:focus { border: none; background: $panel; }
+    PlanDialog Entry, PlanDialog Entry:focus { width: 1fr; padding: 0 1; background: $panel; }
     PlanDialog .plan--buttons { height: 1; align-horizontal: right; margin: 0 1; }
     PlanDialog .plan--buttons Button { min-width: 12; width: auto; margin: 0 0 0 2; padding: 0 1;
         background: $foreground 10%; color: $foreground; background-tint: transparent; text-style: none; }
@@ -64,10 +65,12 @@ class PlanDialog(ModalScreen[bool]):
         Binding("y", "copy", "copy the command", show=False),
         Binding("left,h", "button(-1)", "button", show=False),
         Binding("right,l", "button(1)", "button", show=False),
-        Binding("up,k", "rows('move', -1)", "up", show=False),
-        Binding("down,j", "rows('move', 1)", "down", show=False),
-        Binding("pageup,ctrl+u", "rows('page', -1)", "page up", show=False),
-        Binding("pagedown,ctrl+d", "rows('page', 1)", "page down", show=False),
+        Binding("up,k", "scroll_rows(-1)", "up", show=False),
+        Binding("down,j", "scroll_rows(1)", "down", show=False),
+        Binding("pageup,ctrl+u", "scroll_rows(-8)", "up", show=False),
+        Binding("pagedown,ctrl+d", "scroll_rows(8)", "down", show=False),
+        Binding("g,home", "scroll_rows(-1000000)", "first", show=False),
+        Binding("G,end", "scroll_rows(1000000)", "last", show=False),
     ]
 
     def __init__(
@@ -113,7 +116,7 @@ class PlanDialog(ModalScreen[bool]):
             if self._typed is not None:
                 with Horizontal(classes="plan--typed"):
                     yield Static(Content(f"type {safe(self._typed, 60)} to go on: "), classes="plan--ask", markup=False)
-                    yield Input(compact=True, id="plan--name", select_on_focus=False)
+                    yield Entry(id="plan--name")
             with Horizontal(classes="plan--buttons"):
                 yield Static(classes="plan--hint", markup=False)
                 yield Button(Content(safe(self._words[0], 30)), id="plan--cancel", compact=True)
@@ -125,7 +128,10 @@ class PlanDialog(ModalScreen[bool]):
         """Fills the parts in."""
         self._show_facts()
         if self._has_grid:
-            self.query_one("#plan--rows", Grid).show(self._rows)
+            grid = self.query_one("#plan--rows", Grid)
+            # Its rows are read, not chosen: the keys scroll it from wherever the focus is.
+            grid.can_focus = False
+            grid.show(self._rows)
 
     @property
     def _has_grid(self) -> bool:
@@ -155,6 +161,7 @@ class PlanDialog(ModalScreen[bool]):
         rows = len(self._rows) + 1 if self._has_grid else 0
         given = min(wanted, room - min(rows, max(4, room // 2)) if rows else room)
         facts.styles.height = max(0, given)
+        facts.can_focus = wanted > given and self._has_grid
         rows = min(rows, room - given)
         if self._has_grid:
             self.query_one("#plan--rows", Grid).styles.height = rows
@@ -176,7 +183,7 @@ class PlanDialog(ModalScreen[bool]):
     @on(Input.Changed)
     def _typing(self, event: Input.Changed) -> None:
         event.stop()
-        self.query_one("#plan--apply", Button).disabled = event.value != self._typed
+        self.query_one("#plan--apply", Button).disabled = event.value != safe(self._typed or "")
 
     @on(Input.Submitted)
     def _typed_out(self, event: Input.Submitted) -> None:
@@ -207,14 +214,10 @@ class PlanDialog(ModalScreen[bool]):
         at = next((i for i, button in enumerate(buttons) if button.has_focus), 0)
         buttons[max(0, min(len(buttons) - 1, at + step))].focus()
 
-    def action_rows(self, how: str, step: int) -> None:
-        """Scrolls the table (or the facts, when there is no table) while a button has the focus."""
-        if self._has_grid:
-            grid = self.query_one("#plan--rows", Grid)
-            grid.action_move(step) if how == "move" else grid.action_page(step)
-        else:
-            facts = self.query_one("#plan--facts", Detail)
-            facts.action_lines(step) if how == "move" else facts.action_pages(step)
+    def action_scroll_rows(self, rows: int) -> None:
+        """Scrolls the table (or the facts, when there is no table) while a button keeps the focus."""
+        pane = self.query_one("#plan--rows" if self._has_grid else "#plan--facts")
+        pane.scroll_to(y=max(0, min(pane.max_scroll_y, round(pane.scroll_y) + rows)), animate=False, force=True)
 
 
 def _cell(row: Row, column: str) -> Text | str:

@@ -67,8 +67,6 @@ class Detail(ScrollView, can_focus=True):
         overflow-x: hidden;
         overflow-y: auto;
         scrollbar-size-vertical: 1;
-        scrollbar-color: $foreground 25%;
-        scrollbar-background: $background;
         background: $background;
         color: $foreground;
     }
@@ -329,7 +327,7 @@ def _heading(title: str, note: str, width: int) -> list[Piece]:
         remark = safe(note, max(8, width - used - 4))
         line.append((f" {remark}", MUTED))
         used += cell_len(remark) + 1
-    line.append((" " + "─" * max(0, width - used - 1), "$text-disabled"))
+    line.append((" " + "─" * max(0, width - used - 1), "$text-disabled $rule"))
     return line
 
 

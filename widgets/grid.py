@@ -7,7 +7,7 @@ another row. Here `show` swaps the items, and only lines that are looked at ask 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeAlias, TypeVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -15,11 +15,11 @@ from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
-from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from console.text import safe
+from widgets import grid_messages
 from widgets.layout import MARGIN, Column, Place, place
 from widgets.paint import Palette, fit, harmless, pieces
 
@@ -47,8 +47,6 @@ class Grid(ScrollView, Generic[T], can_focus=True):
         overflow-x: hidden;
         overflow-y: auto;
         scrollbar-size-vertical: 1;
-        scrollbar-color: $foreground 25%;
-        scrollbar-background: $background;
         background: $background;
         color: $foreground;
     }
@@ -84,55 +82,11 @@ class Grid(ScrollView, Generic[T], can_focus=True):
 
     ALLOW_SELECT = False
 
-    class _About(Message):
-        """A message about one row of one grid."""
-
-        def __init__(self, grid: Grid[Any], item: Any, key: str) -> None:
-            super().__init__()
-            self.grid = grid
-            self.item = item
-            self.key = key
-
-        @property
-        def control(self) -> Grid[Any]:
-            """The grid that sent it (for selectors in `on`)."""
-            return self.grid
-
-    class Opened(_About):
-        """Enter, a double click, or a second click on the same row."""
-
-    class Moved(_About):
-        """The cursor stands on another key; later ones replace earlier ones that nobody has read yet."""
-
-        def can_replace(self, message: Message) -> bool:
-            """Whether this makes an unread one needless."""
-            return isinstance(message, Grid.Moved) and message.grid is self.grid
-
-    class Vanished(_About):
-        """The key under the cursor is no longer among the items; the cursor stands on the nearest row.
-
-        A `Moved` follows unless there are no rows. `item` and `key` are those that went.
-        """
-
-    class Marked(_About):
-        """A row was marked or unmarked (`marked` says which)."""
-
-        def __init__(self, grid: Grid[Any], item: Any, key: str, marked: bool) -> None:
-            super().__init__(grid, item, key)
-            self.marked = marked
-
-    class SortAsked(Message):
-        """The header of a sortable column was clicked; `key` is the column's."""
-
-        def __init__(self, grid: Grid[Any], key: str) -> None:
-            super().__init__()
-            self.grid = grid
-            self.key = key
-
-        @property
-        def control(self) -> Grid[Any]:
-            """The grid that sent it."""
-            return self.grid
+    Opened: TypeAlias = grid_messages.Opened
+    Moved: TypeAlias = grid_messages.Moved
+    Vanished: TypeAlias = grid_messages.Vanished
+    Marked: TypeAlias = grid_messages.Marked
+    SortAsked: TypeAlias = grid_messages.SortAsked
 
     def __init__(
         self,

@@ -2,7 +2,8 @@
 
 Styles in the text are words: Rich's own ("bold", "italic", "#ff0000") and theme variables ("$error", "$text-muted"),
 looked up when the line is drawn, so that a change of theme needs no new text. A word that nobody knows is left out: a
-missing variable costs a colour, never the screen.
+missing variable costs a colour, never the screen; and as later words win, "$text-disabled $rule" is the colour of rules
+where a theme has one, else a faint one.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from rich.text import Text
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -17,6 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from console.text import safe
+from widgets.entry import MOST_TYPED, Entry
 from widgets.paint import Palette, fit, pieces
 
 Suggest = Callable[[str, str], Sequence[str]]
@@ -24,19 +24,6 @@ Suggest = Callable[[str, str], Sequence[str]]
 
 _MOST_SHOWN = 8
 _MOST_HISTORY = 200
-_MOST_TYPED = 2_000
-
-
-class _Entry(Input):
-    """The input line itself; what is pasted is made safe first."""
-
-    def _on_paste(self, event: events.Paste) -> None:
-        event.prevent_default()
-        event.stop()
-        lines = event.text.splitlines()
-        if lines:
-            start, end = self.selection
-            self.replace(safe(lines[0], _MOST_TYPED), *sorted((start, end)))
 
 
 class _Choices(Widget):
@@ -97,8 +84,7 @@ class Prompt(Widget):
     Prompt > Horizontal { height: 1; }
     Prompt .prompt--kind { width: auto; padding: 0 0 0 1; color: $primary; text-style: bold; }
     Prompt .prompt--hint { width: auto; padding: 0 1; color: $text-muted; }
-    Prompt Input { width: 1fr; border: none; height: 1; padding: 0; background: transparent; }
-    Prompt Input:focus { border: none; background: transparent; background-tint: transparent; }
+    Prompt Entry { width: 1fr; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -147,7 +133,7 @@ class Prompt(Widget):
         yield _Choices()
         with Horizontal():
             yield Static(classes="prompt--kind", markup=False)
-            yield _Entry(select_on_focus=False, compact=True, max_length=_MOST_TYPED)
+            yield Entry()
             yield Static(classes="prompt--hint", markup=False)
 
     @property
@@ -163,7 +149,7 @@ class Prompt(Widget):
     @property
     def value(self) -> str:
         """What is typed now."""
-        return self.query_one(_Entry).value
+        return self.query_one(Entry).value
 
     def set_hint(self, hint: str) -> None:
         """A few words at the right end, such as how many rows match or why the value is not understood."""
@@ -176,11 +162,11 @@ class Prompt(Widget):
         self._kind = kind
         self._initial = value
         self._at = None
-        self._typed = safe(value, _MOST_TYPED)
+        self._typed = safe(value, MOST_TYPED)
         self.display = True
         self.query_one(".prompt--kind", Static).update(Content(safe(kind, 20)))
         self.set_hint("")
-        entry = self.query_one(_Entry)
+        entry = self.query_one(Entry)
         self._put(self._typed)
         entry.focus()
         self._offer()
@@ -198,7 +184,7 @@ class Prompt(Widget):
 
     def _put(self, value: str) -> None:
         """Sets the line without a `Changed` of ours."""
-        entry = self.query_one(_Entry)
+        entry = self.query_one(Entry)
         with self.prevent(Input.Changed):
             entry.value = value
         entry.cursor_position = len(value)
@@ -243,7 +229,7 @@ class Prompt(Widget):
         else:
             chosen = (choices.chosen + step) % len(choices.words)
         choices.show(choices.words, chosen)
-        self._put(safe(choices.words[chosen], _MOST_TYPED))
+        self._put(safe(choices.words[chosen], MOST_TYPED))
         self.post_message(self.Changed(self, self._kind, self.value))
 
     def action_history(self, step: int) -> None:

@@ -62,4 +62,4 @@ class Heading(Line):
         return text
 
 
-_RULE = "$text-disabled"
+_RULE = "$text-disabled $rule"
