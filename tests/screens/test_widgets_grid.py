@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 from rich.text import Text
 from seen import HOSTILE, assert_harmless, screen_lines, widget_lines
-from textual import on
+from textual import events, on
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal
 
@@ -360,9 +360,9 @@ async def test_a_second_click_on_another_row_that_slid_under_the_mouse_does_not_
 async def test_the_wheel_scrolls_and_leaves_the_cursor() -> None:
     app = GridApp(rows(100))
     async with app.run_test(size=(60, 11), notifications=True) as pilot:
-        app.grid.scroll_down(animate=False)
-        app.grid.scroll_down(animate=False)
-        await pilot.pause()
+        wheel = events.MouseScrollDown(app.grid, 5, 5, 0, 1, 0, False, False, False, screen_x=5, screen_y=5)
+        app.grid.post_message(wheel)
+        await pilot.pause(0.1)
         assert widget_lines(app.grid)[1].split()[0] == "group-2"
         assert app.grid.cursor == 0
 
