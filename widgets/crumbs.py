@@ -103,21 +103,24 @@ class Crumbs(Line):
         path = [safe(part, 200) for part in self._top.path]
         right = self._right()
         room = width - cell_len(brand) - 1
-        while right and _width(right) + 2 + _path_width(path) > room:
+        gap = 3
+        while right and _width(right, gap) + 2 + _path_width(path) > room:
             least = min(rank for rank, _ in right)
-            if least >= _KEEP:
+            if gap > 2:
+                gap = 2
+            elif least < _KEEP:
+                right, gap = [part for part in right if part[0] != least], 3
+            else:
                 break
-            right = [part for part in right if part[0] != least]
-        space = room - (_width(right) + 2 if right else 0)
+        space = room - (_width(right, gap) + 2 if right else 0)
         text = Text(no_wrap=True, end="")
         text.append(brand, "bold $background on $primary")
         text.append(" ")
         self._write_path(text, path, max(8, space))
-        gap = width - cell_len(text.plain) - _width(right)
-        text.append(" " * max(1, gap))
+        text.append(" " * max(1, width - cell_len(text.plain) - _width(right, gap)))
         for index, (_, part) in enumerate(right):
             if index:
-                text.append("   ")
+                text.append(" " * gap)
             text.append_text(part)
         text.append(" ")
         return text
@@ -175,8 +178,8 @@ class Crumbs(Line):
 _KEEP = 9
 
 
-def _width(parts: Sequence[tuple[int, Text]]) -> int:
-    return sum(cell_len(part.plain) for _, part in parts) + 3 * max(0, len(parts) - 1) + 1
+def _width(parts: Sequence[tuple[int, Text]], gap: int) -> int:
+    return sum(cell_len(part.plain) for _, part in parts) + gap * max(0, len(parts) - 1) + 1
 
 
 def _path_width(path: Sequence[str]) -> int:
