@@ -1,6 +1,6 @@
 """The story from outside: starts its process, sends it commands, knows its last state.
 
-No method waits for the story except `stop`, so a screen may call them from its event loop.
+No method waits for the story except `wait_started` and `stop`, so a screen may call them from its event loop.
 """
 
 from __future__ import annotations
@@ -79,6 +79,14 @@ class StoryHandle:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        with contextlib.suppress(OSError):
+            self._in.close()
+
+    def kill(self) -> None:
+        """Ends the story's process at once; its consumers do not leave their groups. May be called after `stop`."""
+        self._stopping = True
+        self._process.kill()
+        self._process.wait()
         with contextlib.suppress(OSError):
             self._in.close()
 

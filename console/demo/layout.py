@@ -37,6 +37,7 @@ MAX_RECEIVES = 3
 VISIBILITY_S = 3
 """Short, so that a message that fails is back in its DLQ after 3 receives, some 10 s."""
 
+CREATE_S = 15.0
 RETENTION_BYTES = 96 * 1024 * 1024
 """Per partition of `orders`: a demo left running must not fill the disk (some 40 minutes of orders)."""
 
@@ -48,7 +49,7 @@ def create_topics(settings: KafkaSettings, replication: int) -> None:
     orders = {"retention.bytes": str(RETENTION_BYTES), "segment.bytes": str(RETENTION_BYTES // 6)}
     dead = {"retention.ms": str(14 * 24 * 3600 * 1000)}
     topics = {ORDERS: (PARTITIONS, replication, orders), ORDERS_DLT: (PARTITIONS, replication, dead)}
-    write.create_topics(settings, topics)
+    write.create_topics(settings, topics, timeout=CREATE_S)
 
 
 def create_queues(sqs: SQSClient) -> dict[str, str]:

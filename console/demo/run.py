@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from console.demo.control import StoryHandle
     from console.ops.session import Session
 
-STARTED_S = 30.0
+STARTED_S = 60.0
 TROUBLE_S = 120.0
 LOOK_EVERY_S = 2.0
 STALL_S = 15.0
@@ -66,7 +66,8 @@ def run(
             brokers = _start_servers(keep, kafka_nodes)
             stack.callback(brokers.stop)
             story = _start_story(brokers, kafka_nodes)
-            stack.callback(story.stop)
+            # Not stopped in order: its servers go as well, and whoever quits does not want to wait.
+            stack.callback(story.kill)
             if headless:
                 return _headless(brokers, story)
             session = _session(brokers, settings or Settings())
@@ -167,7 +168,7 @@ def _until_trouble(session: Session, story: StoryHandle) -> None:
 
     _started(story)
     limit = time.monotonic() + TROUBLE_S
-    missing = "both sides"
+    missing = told = ""
     while time.monotonic() < limit:
         time.sleep(LOOK_EVERY_S)
         try:
@@ -176,7 +177,9 @@ def _until_trouble(session: Session, story: StoryHandle) -> None:
             missing = str(error)
         if not missing:
             return
-        _say(f"{story.state().elapsed:4.0f} s  waiting for {missing}")
+        if missing != told:
+            told = missing
+            _say(f"{story.state().elapsed:4.0f} s  waiting for {missing}")
         if not story.state().running:
             break
     problem = story.state().problem
