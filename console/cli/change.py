@@ -28,7 +28,7 @@ from console.ops.plan import PlanView
 
 Job = Callable[[threading.Event, Callable[[Progress], None]], Outcome]
 
-EXIT_CODES = {"done": 0, "partly": 4, "failed": 1, "cancelled": 130, "interrupted": 130, "paused": 4}
+EXIT_CODES = {"done": 0, "running": 0, "partly": 4, "failed": 1, "cancelled": 130, "interrupted": 130, "paused": 4}
 
 _NUMERIC = frozenset("0123456789,.–+-~=><%")
 

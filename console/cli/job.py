@@ -12,6 +12,7 @@ from console.cli.change import Change, carry_out, executing, guard
 from console.cli.options import NounGroup
 from console.cli.output import Answer, Column, emit, facts, table, write
 from console.cli.run import Run
+from console.errors import UsageError
 from console.model import Job, Severity
 from console.ops.plan import PlanView
 
@@ -188,7 +189,13 @@ def undo_job(run: Run, /, job: str, execute: bool, yes: bool) -> None:
 
     guard(run, f"undo job {job}", execute, yes)
     session = _session(run)
-    plan = reset.plan_undo(session, job)
+    found = session.journal.job(job)
+    if found.kind not in ("reset", "undo"):
+        raise UsageError(
+            f"job {found.id} cannot be undone: a {found.kind} gives messages to consumers that may have them already; "
+            f"logq job receipt {found.id} names them"
+        )
+    plan = reset.plan_undo(session, found.id)
     change = Change(
         reset.view(plan),
         reset.to_json(plan),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from console.errors import Failed, LogqError, NotFound, Refused, UsageError
+from console.errors import Failed, LogqError, NotFound, Refused, Stopped, UsageError
 from console.model import Group, Job, JobState, Outcome, Problem, Progress
 from console.ops.command import command_line
 from console.ops.guard import require_writable
@@ -43,7 +43,7 @@ def wait_empty(
     """Wait until the group has no members, then return the plan made again on it.
 
     `on_wait` gets the plan of each look meanwhile (its live members and hosts). Raises `Refused` when `limit` seconds
-    pass or `cancel` is set; nothing was changed then.
+    pass, `Stopped` when `cancel` is set; nothing was changed then.
     """
     ends = time.monotonic() + limit
     while True:
@@ -56,7 +56,7 @@ def wait_empty(
         if left <= 0:
             raise Refused(f"gave up waiting, nothing was changed: {in_use(now.group, now.state, now.members)}")
         if cancel.wait(min(pause, left)):
-            raise Refused(f"stopped waiting for group {now.group!r} to become empty: nothing was changed")
+            raise Stopped(f"stopped waiting for group {now.group!r} to become empty: nothing was changed")
 
 
 def run(session: Session, plan: ResetPlan, cancel: threading.Event, on_progress: OnProgress | None = None) -> Outcome:
@@ -201,7 +201,8 @@ def _commit(
     client = session.require_kafka()
     refused: dict[TopicPartition, Problem] = {}
     for first in range(0, len(changes), BATCH):
-        if cancel.is_set():
+        if cancel.is_set() or session.journal.cancel_requested(job):
+            cancel.set()
             break
         batch = changes[first : first + BATCH]
         offsets = {(e.topic, e.partition): e.new for e in batch if e.new is not None}
