@@ -112,7 +112,8 @@ class Engine:
         if unsure:
             self._journal_ambiguous(unsure, "the run ended between INTENT and SENT")
         if delete:
-            self._delete(delete)
+            # Most of these are gone already; what is not comes to sight again.
+            self._delete(delete, told=False)
         if release:
             # The leases of the killed run, where they still hold; a stale receipt handle is refused, which is as good.
             self._quietly(lambda: lease.extend(self.sqs.raw(), self.plan.url, release, 0))
@@ -151,6 +152,8 @@ class Engine:
                 idle_rounds = 0 if moved else idle_rounds + 1
                 if not self._more(idle_rounds, patience, stop):
                     break
+            if self.drained:
+                self._settle_sent()
         finally:
             self._release_held()
             self.journal.put(self.job, ())
@@ -162,12 +165,14 @@ class Engine:
         if now is None or now.visible is None:
             return idle_rounds < ROUNDS
         hidden = max(0, (now.in_flight or 0) - self.ledger.held)
-        if now.visible == 0 and hidden == 0:
+        waits = self._resumed and time.monotonic() < patience
+        # AWS's counts may lag by a minute: right after a crash they do not prove that the killed run's leases are over.
+        if now.visible == 0 and hidden == 0 and not (waits and self.sqs.is_aws):
             self.drained = True
             return False
         if now.visible > 0 and idle_rounds < ROUNDS:
             return True
-        if hidden and time.monotonic() < patience:
+        if waits:
             # What the killed run had leased and not yet spooled comes back when its lease ends.
             self._note = f"waiting for {hidden:,} in flight, leased by the run that ended"
             stop.wait(0.5)
@@ -176,6 +181,12 @@ class Engine:
 
     def _over(self) -> bool:
         return self._cancel.is_set() or self.ledger.fatal is not None or self.ledger.complete
+
+    def _settle_sent(self) -> None:
+        """What was SENT and is in the queue no more was deleted: only the line that says so was lost."""
+        gone = self.ledger.in_state(SENT)
+        self.journal.put(self.job, [Entry(key, DELETED, note="the original was gone at the end") for key in gone])
+        self.ledger.set(gone, DELETED)
 
     def _report(self) -> None:
         ledger = self.ledger
@@ -431,17 +442,17 @@ class Engine:
             self._delete(arrived)
         return set(arrived)
 
-    def _delete(self, receipts: dict[str, str]) -> None:
+    def _delete(self, receipts: dict[str, str], told: bool = True) -> None:
         """Delete originals whose copies have arrived. What fails twice stays SENT: the next sight deletes."""
         try:
             failed = lease.delete(self.sqs.raw(), self.plan.url, receipts)
-            if failed:
+            if failed and told:
                 failed = lease.delete(self.sqs.raw(), self.plan.url, {key: receipts[key] for key in failed})
         except Exception as error:
             said = connect.words(error, f"delete from {self.plan.dlq}", self.sqs.settings)
             self.ledger.problem(Problem(f"queue {self.plan.dlq}", connect.code(error), str(said)), fatal=True)
             return
-        for problem in failed.values():
+        for problem in failed.values() if told else ():
             self.ledger.problem(replace(problem, message=f"sent, but not deleted: {problem.message}"))
         gone = [key for key in receipts if key not in failed]
         # Not waited for: should this line be lost, the message reads SENT and a resume only deletes it once more.

@@ -214,6 +214,11 @@ class Ledger:
         with self._lock:
             return tuple(key for key, state in self.states.items() if state not in (DELETED, FAILED))
 
+    def in_state(self, state: str) -> tuple[str, ...]:
+        """The ids that are in a state now."""
+        with self._lock:
+            return tuple(key for key, found in self.states.items() if found == state)
+
     def rate(self) -> float | None:
         """Messages a second over the last seconds; None at the very start."""
         with self._lock:
