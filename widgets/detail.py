@@ -24,7 +24,7 @@ from widgets.paint import Palette, pieces
 
 _MARGIN = 1
 _FIRST_LINES = 300
-_MOST_LINES = 200_000
+_MOST_LINES = 100_000
 _SLICE = 0.008
 _PAUSE = 0.001
 _SIDEWAYS = 8

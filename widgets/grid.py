@@ -31,6 +31,7 @@ MARK = "◆"
 """The sign in front of a marked row."""
 
 _HEADER = 1
+_MOST_STRIPS = 1_000
 
 
 class Grid(ScrollView, Generic[T], can_focus=True):
@@ -267,7 +268,8 @@ class Grid(ScrollView, Generic[T], can_focus=True):
             self.virtual_size = size
 
     def _scroll_row(self, row: float) -> None:
-        self.scroll_to(y=max(0, row), animate=False, force=True)
+        if self.is_attached:
+            self.scroll_to(y=max(0, row), animate=False, force=True)
 
     def _into_sight(self) -> None:
         top = round(self.scroll_y)
@@ -349,6 +351,8 @@ class Grid(ScrollView, Generic[T], can_focus=True):
         state = 0 if index != self._cursor else 2 if self.has_focus else 1
         cached = self._strips.get((index, state))
         if cached is None:
+            if len(self._strips) >= _MOST_STRIPS:
+                self._strips.clear()
             cached = self._draw(self._items[index], state, places, width)
             self._strips[index, state] = cached
         return cached

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -433,3 +435,46 @@ async def test_columns_can_change_while_cursor_and_marks_stay() -> None:
         assert app.grid.visible_columns == ("name", "lag")
         assert app.grid.cursor_key == "group-1"
         assert widget_lines(app.grid)[2].startswith(f"{MARK}group-1")
+
+
+def test_rows_can_be_given_before_there_is_a_screen() -> None:
+    app = GridApp()
+    app.grid.show(rows(100))
+    assert app.grid.move_to("group-70")
+    app.rows = rows(100)
+
+    async def look() -> None:
+        async with app.run_test(size=(60, 11), notifications=True) as pilot:
+            await pilot.pause()
+            assert app.grid.cursor_key == "group-70"
+            assert "group-70 " in widget_lines(app.grid)[cursor_line(app.grid)]
+
+    asyncio.run(look())
+
+
+async def test_whatever_happens_the_cursor_is_on_its_key_and_in_sight() -> None:
+    chance = random.Random(1_795_443_727)
+    everything = rows(60)
+    app = GridApp(everything, placeholder="nothing")
+    async with app.run_test(size=(60, 11), notifications=True) as pilot:
+        grid = app.grid
+        for step in range(150):
+            before = grid.cursor_key
+            if chance.random() < 0.5:
+                items = chance.sample(everything, chance.choice((0, 1, 2, 30, 59, 60)))
+                grid.show(items)
+                if before is not None and any(row.name == before for row in items):
+                    assert grid.cursor_key == before, step
+            else:
+                act = chance.choice((grid.action_bottom, grid.action_top, grid.action_mark, grid.action_open))
+                chance.choice((act, lambda: grid.action_page(0.5), lambda: grid.action_move(chance.randint(-9, 9))))()
+            if step % 25 == 0:
+                await pilot.resize_terminal(60, chance.randint(4, 30))
+                await pilot.pause()
+            if not grid.items:
+                assert grid.cursor_key is None
+                continue
+            assert grid.items[grid.cursor] is grid.cursor_item
+            assert grid.cursor_item is not None and grid.cursor_item.name == grid.cursor_key
+            assert 1 <= cursor_line(grid) < grid.size.height, step
+            assert f"{grid.cursor_key} " in widget_lines(grid)[cursor_line(grid)], step
