@@ -95,12 +95,10 @@ def send(client: SQSClient, url: str, batch: Sequence[Outgoing]) -> dict[str, Re
     When SQS turns the whole batch down because of one message, each is sent on its own: nothing of it was sent before.
     Raises nothing that the service or the network can cause.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
-
     entries = [_entry(index, message) for index, message in enumerate(batch)]
     try:
         answer = client.send_message_batch(QueueUrl=url, Entries=entries)
-    except (BotoCoreError, ClientError, OSError) as error:
+    except Exception as error:  # whatever it is (an answer that cannot be parsed, say), the messages may have arrived
         fate, throttled = _fate(error)
         if fate is Fate.REFUSED and len(batch) > 1:
             out: dict[str, Result] = {}
