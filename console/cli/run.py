@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from console.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from console.config import Settings
     from console.ops.session import Session
 
@@ -50,6 +51,8 @@ class Run:
     @property
     def config_path(self) -> Path:
         """The config file this call reads."""
+        from pathlib import Path
+
         from console.config import default_config_path
 
         given = self._given.get("config_file")
