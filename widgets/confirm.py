@@ -43,17 +43,18 @@ class PlanDialog(ModalScreen[bool]):
     PlanDialog > Vertical { width: 116; max-width: 100%; background: $surface; color: $foreground; padding: 0 1; }
     PlanDialog Heading { background: $surface; margin: 0; }
     PlanDialog Detail, PlanDialog Grid { background: $surface; scrollbar-background: $surface; }
-    PlanDialog Grid > .grid--cursor, PlanDialog Grid > .grid--cursor-blurred { background: $surface; }
     PlanDialog .plan--command { height: auto; max-height: 3; padding: 0 1; color: $text-muted; }
     PlanDialog .plan--typed { height: 1; padding: 0 1; }
     PlanDialog .plan--ask { width: auto; }
-    PlanDialog Entry, PlanDialog Entry:focus { width: 1fr; padding: 0 1; background: $panel; }
+    PlanDialog Entry, PlanDialog Entry:focus { width: 1fr; padding: 0 1; background: $foreground 8%; }
     PlanDialog .plan--buttons { height: 1; align-horizontal: right; margin: 0 1; }
     PlanDialog .plan--buttons Button { min-width: 12; width: auto; margin: 0 0 0 2; padding: 0 1;
         background: $foreground 10%; color: $foreground; background-tint: transparent; text-style: none; }
     PlanDialog .plan--buttons Button:focus { background: $primary; color: $background; text-style: bold; }
     PlanDialog .plan--buttons Button:disabled { color: $text-disabled; }
     PlanDialog .plan--buttons #plan--apply:focus { background: $warning; }
+    PlanDialog.-airy #plan--changes, PlanDialog.-airy #plan--shell { margin: 1 0 0 0; }
+    PlanDialog.-airy .plan--buttons { margin: 1 1 0 1; }
     PlanDialog .plan--hint { width: 1fr; color: $text-muted; }
     """
 
@@ -109,7 +110,7 @@ class PlanDialog(ModalScreen[bool]):
             if self._columns and self._rows:
                 changes = f"{len(self._rows):,}"
                 yield Heading("changes", count=changes, style="$text-muted", id="plan--changes")
-                yield Grid(_columns(self._columns, self._rows), _cell, _key, id="plan--rows")
+                yield Grid(_columns(self._columns, self._rows), _cell, _key, highlight=False, id="plan--rows")
             if self._command:
                 yield Heading("the same from a shell", remark="y copies", style="$text-muted", id="plan--shell")
                 yield Static(Content(safe(self._command)), classes="plan--command", markup=False)
@@ -163,6 +164,10 @@ class PlanDialog(ModalScreen[bool]):
         facts.styles.height = max(0, given)
         facts.can_focus = wanted > given and self._has_grid
         rows = min(rows, room - given)
+        between = 1 + self._has_grid + bool(self._command)
+        airy = fixed + given + rows + between <= size.height - 4
+        self.set_class(airy, "-airy")
+        fixed += between if airy else 0
         if self._has_grid:
             self.query_one("#plan--rows", Grid).styles.height = rows
         self.query_one("#plan--box", Vertical).styles.height = fixed + given + rows

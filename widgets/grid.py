@@ -39,7 +39,8 @@ class Grid(ScrollView, Generic[T], can_focus=True):
 
     `cell(item, column key)` gives the text of one cell and is called for visible lines alone; `key(item)` gives the
     string by which the item is known from one `show` to the next, unique in the table. Cells are Rich `Text` (styles
-    may be theme variables, see `widgets.paint`) or plain strings; markup is never parsed.
+    may be theme variables, see `widgets.paint`) or plain strings; markup is never parsed. Without `highlight` no
+    cursor is drawn: a table that is read, not chosen from.
     """
 
     DEFAULT_CSS = """
@@ -96,6 +97,7 @@ class Grid(ScrollView, Generic[T], can_focus=True):
         key: Callable[[T], str],
         *,
         placeholder: str | Text = "",
+        highlight: bool = True,
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
@@ -109,6 +111,7 @@ class Grid(ScrollView, Generic[T], can_focus=True):
         self._cursor_item: T | None = None
         self._marks: set[str] = set()
         self._placeholder = placeholder
+        self._highlight = highlight
         self._sort: tuple[str, bool] | None = None
         self._return_to: str | None = None
         self._clicked: str | None = None
@@ -348,7 +351,7 @@ class Grid(ScrollView, Generic[T], can_focus=True):
         return Strip([Segment(" " * (MARGIN + 2), palette.base), *inner]).adjust_cell_length(width, palette.base)
 
     def _row(self, index: int, places: Sequence[Place], width: int) -> Strip:
-        state = 0 if index != self._cursor else 2 if self.has_focus else 1
+        state = 0 if index != self._cursor or not self._highlight else 2 if self.has_focus else 1
         cached = self._strips.get((index, state))
         if cached is None:
             if len(self._strips) >= _MOST_STRIPS:

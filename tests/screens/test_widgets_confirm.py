@@ -63,7 +63,14 @@ async def test_a_small_plan_takes_only_the_room_it_needs() -> None:
     app = DialogApp(facts=[("queue", "images-dlq")], columns=("id",), rows=[("a",), ("b",)], command="logq x")
     async with app.run_test(size=(100, 40), notifications=True) as pilot:
         await pilot.pause()
-        assert app.dialog.query_one("#plan--box").size.height == 1 + 1 + 1 + 3 + 2 + 1
+        box = app.dialog.query_one("#plan--box")
+        # Title, fact, heading and three lines of the table, the command under its heading, buttons; three blank lines.
+        assert box.size.height == 1 + 1 + 1 + 3 + 2 + 1 + 3
+        await pilot.resize_terminal(100, 10)
+        await pilot.pause()
+        assert box.size.height == 8
+        lines = screen_lines(app)
+        assert any("Cancel" in line for line in lines) and any("logq x" in line for line in lines)
 
 
 async def test_enter_at_once_cancels() -> None:
