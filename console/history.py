@@ -106,6 +106,8 @@ class History:
                         if not ring or ring[-1].at < snapshot.at:
                             _append(ring, End(snapshot.at, partition.end, partition.start or 0))
             for group in snapshot.groups:
+                if any(problem.code == "OLD" for problem in group.problems):
+                    continue  # kept from an earlier look: nothing was observed now
                 for p in group.partitions or ():
                     if p.committed is not None and p.end is not None:
                         commits = self._commits.setdefault((group.name, p.topic, p.partition), Commits())

@@ -12,7 +12,7 @@ from console.errors import Denied, Failed, NotFound, Unreachable
 from console.kafka import codes, offsets
 from console.kafka.cluster import RETRY_PAUSE, Cluster, Metadata
 from console.kafka.groups import Described, Listed, described, listed
-from console.kafka.inspect import Reach, partitions, reach
+from console.kafka.inspect import Reach, partitions, patience, reach
 from console.kafka.inspect import topic as _topic
 from console.kafka.messages import DESCRIBE_CONFIGS
 from console.kafka.offsets import EARLIEST, LATEST, UNCOMMITTED, Committed, Partition
@@ -107,11 +107,18 @@ async def _described(cluster: Cluster, seen: Listed, deadline: float) -> Describ
 async def _all_committed(cluster: Cluster, seen: Listed, deadline: float) -> tuple[Committed | None, Problem | None]:
     answers: dict[str, Committed | int] = {}
     ask = offsets.share_committed if seen.type == "share" else offsets.groups_committed
-    await ask(cluster, seen.coordinator, [seen.name], deadline, answers.__setitem__)
-    answer = answers.get(seen.name)
-    if isinstance(answer, int):
-        return None, codes.problem(f"group {seen.name}", answer)
-    return answer, None
+    loop = asyncio.get_running_loop()
+    broker = seen.coordinator
+    while True:
+        await ask(cluster, broker, [seen.name], deadline, answers.__setitem__)
+        answer = answers.get(seen.name)
+        if not isinstance(answer, int):
+            return answer, None
+        if answer not in codes.COORDINATOR_MOVED or loop.time() + RETRY_PAUSE >= deadline:
+            return None, codes.problem(f"group {seen.name}", answer)
+        await asyncio.sleep(RETRY_PAUSE)
+        now = (await cluster.coordinators([seen.name], deadline)).get(seen.name)
+        broker = now if isinstance(now, int) else broker
 
 
 def _held(row: GroupPartition, members: Sequence[Member]) -> GroupPartition:
@@ -132,7 +139,8 @@ async def _reach(
         if leader is None:
             found |= {k: Reach(problem=offsets.without_leader(metadata, k)) for k in theirs}
         else:
-            asked.append(reach(cluster, metadata, leader, theirs, deadline))
+            until = patience(deadline, leader in cluster.silent)
+            asked.append(reach(cluster, metadata, leader, theirs, until))
     for part in await asyncio.gather(*asked):
         found |= part
     return found

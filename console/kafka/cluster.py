@@ -17,8 +17,8 @@ from console.kafka.properties import Wire
 from console.kafka.wire import Connection, WireError, open_connection
 from console.model import Broker, Problem
 
-Purpose = Literal["look", "change", "records"]
-"""Answers on a connection come in order, so changes and long questions have connections of their own."""
+Purpose = Literal["look", "records"]
+"""Answers on a connection come in order, so long questions have a connection of their own."""
 
 _STAGGER = 0.25  # seconds before the next broker is asked the same beside a silent one
 RETRY_PAUSE = 0.2
@@ -93,10 +93,18 @@ class Cluster:
     async def ask(
         self, broker: int, api: Api, values: Mapping[str, Any], deadline: float, purpose: Purpose = "look"
     ) -> Any:
-        """One question to one broker. Raises `WireError`."""
+        """One question that changes nothing to one broker. Raises `WireError`.
+
+        Asked once more when a connection from before turns out to be closed (an idle one, a renewed login).
+        """
         try:
             connection = await self.connection(broker, deadline, purpose)
-            answer = await connection.ask(api, values, deadline)
+            try:
+                answer = await connection.ask(api, values, deadline)
+            except WireError as error:
+                if error.code != "CLOSED" or not connection.proven:
+                    raise
+                answer = await (await self.connection(broker, deadline, purpose)).ask(api, values, deadline)
         except WireError as error:
             if error.code == "TIMEOUT":
                 self.silent.add(broker)
@@ -114,6 +122,17 @@ class Cluster:
                 self.silent.add(broker)
             raise
 
+    async def fresh(self, broker: int, deadline: float) -> Connection:
+        """A connection of one's own, to be closed after use: on one from before, a change might be lost unseen."""
+        host, port = self.address(broker)
+        self._check_login()
+        name = f"broker {broker} ({host}:{port})"
+        return await open_connection(host, port, self._wire.security, self._wire.client_id, deadline, name)
+
+    def _check_login(self) -> None:
+        if self._refused_login and asyncio.get_running_loop().time() < self._login_after:
+            raise self._refused_login
+
     async def _connect(
         self, host: str, port: int, deadline: float, purpose: Purpose = "look", name: str | None = None
     ) -> Connection:
@@ -130,8 +149,7 @@ class Cluster:
                 return found
             if found:
                 found.close()
-            if self._refused_login and now() < self._login_after:
-                raise self._refused_login
+            self._check_login()
             try:
                 slot.connection = await open_connection(
                     host, port, self._wire.security, self._wire.client_id, deadline, name
@@ -208,7 +226,7 @@ class Cluster:
         where = ",".join(f"{host}:{port}" for host, port in self._wire.bootstrap)
         denied = next((f for f in failures if f.code == "AUTH"), None)
         if denied:
-            return Denied(f"Kafka at {where}: {denied.message}")
+            return Denied(f"cannot log in to Kafka: {denied.message}")
         telling = [f for f in failures if f.code not in ("TIMEOUT", "REFUSED")] or failures
         reason = telling[0].message if telling else "no broker answered"
         first_host, first_port = self._wire.bootstrap[0]

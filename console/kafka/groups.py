@@ -5,6 +5,7 @@ DescribeGroups answers Dead for every group that is not classic, so the type fro
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections import defaultdict
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from kio.index import load_entity_schema
 from kio.static.constants import EntityType
 
 from console.kafka import codes
-from console.kafka.cluster import Cluster
+from console.kafka.cluster import RETRY_PAUSE, Cluster
 from console.kafka.messages import (
     CONSUMER_GROUP_DESCRIBE,
     DESCRIBE_GROUPS,
@@ -29,6 +30,7 @@ from console.kafka.wire import WireError
 from console.model import GroupType, Member, Problem
 
 _ASSIGNMENT_VERSION = 3
+_LOADING_PATIENCE = 3.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,17 @@ class Described:
 
 
 async def listed(cluster: Cluster, broker: int, deadline: float) -> tuple[tuple[Listed, ...], Problem | None]:
-    """The groups a broker coordinates, of every type. Raises `WireError`."""
-    answer = await cluster.ask(broker, LIST_GROUPS, {"states_filter": (), "types_filter": ()}, deadline)
+    """The groups a broker coordinates, of every type; asked again for a while when it is still loading some.
+
+    Raises `WireError`.
+    """
+    loop = asyncio.get_running_loop()
+    settled = min(deadline - RETRY_PAUSE, loop.time() + _LOADING_PATIENCE)
+    while True:
+        answer = await cluster.ask(broker, LIST_GROUPS, {"states_filter": (), "types_filter": ()}, deadline)
+        if answer.error_code not in codes.COORDINATOR_MOVED or loop.time() >= settled:
+            break
+        await asyncio.sleep(RETRY_PAUSE)
     problem = codes.problem(f"broker {broker}", answer.error_code) if answer.error_code else None
     connection = await cluster.connection(broker, deadline)
     # A broker that does not say the type knows only classic groups, or (3.x) consumer groups beside them.

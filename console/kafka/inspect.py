@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from console.errors import LogqError
 from console.kafka import codes, offsets
 from console.kafka.cluster import RETRY_PAUSE, Cluster, Metadata
 from console.kafka.groups import Listed, listed
@@ -25,6 +26,10 @@ OnPartial = Callable[[KafkaSnapshot], None]
 _GRACE = 0.5  # seconds the end offsets wait for the slower coordinators
 _SILENT_PATIENCE = 1.5  # seconds for a broker that was silent the last time
 _PUBLISH_EVERY = 0.1
+_FAILOVER = 30.0  # seconds in which the groups of a coordinator that is gone may not be listed by another yet
+
+OLD = "OLD"
+"""The code of the problem that marks a group, and its partitions, as kept from an earlier look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,9 @@ class Reach:
     end: int | None = None
     stable_end: int | None = None
     problem: Problem | None = None
+
+
+_UNSEEN = Reach()
 
 
 @dataclass(slots=True)
@@ -65,7 +73,7 @@ async def snapshot(
     silent = set(cluster.silent)
 
     def until(broker: int) -> float:
-        return min(deadline, loop.time() + _SILENT_PATIENCE) if broker in silent else deadline
+        return patience(deadline, broker in silent)
 
     running: set[asyncio.Task[set[str]]] = {
         asyncio.ensure_future(_coordinator(cluster, look, broker, until(broker))) for broker in look.metadata.brokers
@@ -95,6 +103,11 @@ async def snapshot(
         for task in running:
             task.cancel()
     return _picture(look, complete=True)
+
+
+def patience(deadline: float, silent: bool) -> float:
+    """How long to wait for a broker: not to the deadline when it was silent the last time."""
+    return min(deadline, asyncio.get_running_loop().time() + _SILENT_PATIENCE) if silent else deadline
 
 
 async def _coordinator(cluster: Cluster, look: _Look, broker: int, deadline: float) -> set[str]:
@@ -143,7 +156,10 @@ async def _fetch(cluster: Cluster, look: _Look, groups: list[Listed], deadline: 
         if not moved or loop.time() + RETRY_PAUSE >= deadline:
             return
         await asyncio.sleep(RETRY_PAUSE)
-        waiting = await _located(cluster, look, moved, deadline)
+        try:
+            waiting = await _located(cluster, look, moved, deadline)
+        except LogqError:  # nobody answers any more: what was seen stays
+            return
 
 
 async def _located(cluster: Cluster, look: _Look, groups: list[Listed], deadline: float) -> list[Listed]:
@@ -207,7 +223,7 @@ async def reach(
 def _picture(look: _Look, complete: bool) -> KafkaSnapshot:
     now = time.time()
     groups = {name: _group(look, listed, now) for name, listed in look.groups.items()}
-    groups |= _kept(look, groups)
+    groups |= _kept(look, groups, now)
     topics = tuple(topic(look.metadata, name, look.reach) for name in look.metadata.topics)
     brokers = _brokers(look)
     problems = [look.broker_problems[b] for b in sorted(look.broker_problems)]
@@ -261,35 +277,39 @@ def _group(look: _Look, seen: Listed, now: float) -> Group:
     old = _earlier(look, seen.name)
     if old is None or old.partitions is None:
         return group
-    return replace(group, partitions=_refreshed(look, old), seen_at=old.seen_at)
+    why = Problem(f"group {seen.name}", OLD, f"{problem.message if problem else 'not answered yet'}: an older picture")
+    return replace(group, partitions=_aged(old, why), seen_at=old.seen_at, problems=(why,))
 
 
-def _kept(look: _Look, seen: dict[str, Group]) -> dict[str, Group]:
+def _kept(look: _Look, seen: dict[str, Group], now: float) -> dict[str, Group]:
     """Groups of coordinators that did not answer, as they were seen before."""
     kept = {}
     for old in look.before.groups if look.before else ():
         broker = old.coordinator
-        gone = broker is not None and (broker in look.broker_problems or broker not in look.metadata.brokers)
-        waiting = broker is not None and broker not in look.answered
-        if old.name in seen or not (gone or waiting):
+        if old.name in seen or broker is None or not _may_hide(look, broker, old, now):
             continue
-        why = Problem(
-            f"group {old.name}", "OLD", f"broker {broker}, which coordinates it, does not answer: an older picture"
-        )
-        kept[old.name] = replace(old, partitions=_refreshed(look, old), problems=(why,))
+        told = f"broker {broker}, which coordinates it, has not answered: an older picture"
+        why = Problem(f"group {old.name}", OLD, told)
+        kept[old.name] = replace(old, partitions=_aged(old, why), problems=(why,))
     return kept
+
+
+def _may_hide(look: _Look, broker: int, old: Group, now: float) -> bool:
+    """Whether a group that nobody lists may still be there: its coordinator is silent, or not replaced yet."""
+    if broker in look.metadata.brokers:
+        return broker in look.broker_problems or broker not in look.answered
+    commits = look.metadata.topics.get("__consumer_offsets")
+    unled = commits is not None and any(p.leader is None for p in commits.partitions.values())
+    return unled or bool(look.broker_problems) or now - (old.seen_at or 0.0) < _FAILOVER
 
 
 def _earlier(look: _Look, name: str) -> Group | None:
     return next((g for g in look.before.groups if g.name == name), None) if look.before else None
 
 
-def _refreshed(look: _Look, old: Group) -> tuple[GroupPartition, ...] | None:
-    """The partitions with the committed offsets of before and the ends of now."""
-    if old.partitions is None:
-        return None
-    committed: Committed = {(p.topic, p.partition): p.committed for p in old.partitions}
-    return partitions(look.metadata, committed, look.reach)
+def _aged(old: Group, why: Problem) -> tuple[GroupPartition, ...] | None:
+    """The partitions as they were, each saying so: old commits beside new ends would look like a stalled group."""
+    return None if old.partitions is None else tuple(replace(p, problem=why) for p in old.partitions)
 
 
 def partitions(
@@ -299,29 +319,25 @@ def partitions(
 
     Partitions added since the last commit are missing from what the coordinator tells: no commit, not no partition.
     """
-    keys = set(committed)
-    for name in {topic for topic, _ in committed} | set(more):
-        found = metadata.topics.get(name)
-        keys |= {(name, p) for p in found.partitions} if found else set()
     rows = []
-    for key in sorted(keys):
-        offset = committed.get(key)
-        far = reaches.get(key, Reach())
-        problem = offset if isinstance(offset, Problem) else far.problem
-        if problem is None and (key[0] not in metadata.topics or key[1] not in metadata.topics[key[0]].partitions):
-            problem = offsets.without_leader(metadata, key)
-        rows.append(
-            GroupPartition(
-                topic=key[0],
-                partition=key[1],
-                leader=metadata.leader(*key),
-                start=far.start,
-                committed=None if isinstance(offset, Problem) else offset,
-                end=far.end,
-                stable_end=far.stable_end,
-                problem=problem,
+    numbers = offsets.by_topic(committed)
+    for name in sorted(numbers.keys() | set(more)):
+        found = metadata.topics.get(name)
+        there = found.partitions if found else {}
+        for number in sorted({*numbers.get(name, ()), *there}):
+            offset = committed.get((name, number))
+            far = reaches.get((name, number), _UNSEEN)
+            problem = far.problem
+            if isinstance(offset, Problem):
+                offset, problem = None, offset
+            leader = None
+            if number in there:
+                leader = there[number].leader if there[number].leader in metadata.brokers else None
+            elif problem is None:
+                problem = offsets.without_leader(metadata, (name, number))
+            rows.append(
+                GroupPartition(name, number, leader, far.start, offset, far.end, far.stable_end, problem=problem)
             )
-        )
     return tuple(rows)
 
 

@@ -17,7 +17,10 @@ async def log_in(connection: Connection, security: Security, deadline: float) ->
     """Log in on a connection that knows its versions, once. Raises `WireError` (AUTH) with the broker's reason."""
     answer = await connection.ask(SASL_HANDSHAKE, {"mechanism": security.mechanism}, deadline)
     if answer.error_code:
-        offered = ", ".join(answer.mechanisms) or "none"
+        if not answer.mechanisms:
+            without = "SSL" if security.tls else "PLAINTEXT"
+            raise WireError("AUTH", f"{connection.where} expects no SASL login: set security.protocol to {without}")
+        offered = ", ".join(answer.mechanisms)
         raise WireError("AUTH", f"{connection.where} does not offer {security.mechanism}; it offers {offered}")
     if security.mechanism == "PLAIN":
         token = f"\0{security.username}\0{security.password}".encode()

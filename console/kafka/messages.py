@@ -7,7 +7,7 @@ empty array), what it does not know is left out.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from datetime import timedelta
 from functools import cache
@@ -65,9 +65,9 @@ def request(api: Api, version: int, values: Mapping[str, Any]) -> Any:
     return build(load_request_schema(api.key, version), values)
 
 
-def build(entity: type[Any], values: Mapping[str, Any]) -> Any:
+def build(entity: Any, values: Mapping[str, Any]) -> Any:
     """A kio entity from plain values: unknown names are left out, missing ones neutral."""
-    return entity(**{f.name: _value(f, values) for f in fields(entity)})
+    return entity(**{name: fit(values[name]) if name in values else neutral for name, fit, neutral in _plan(entity)})
 
 
 def encode(api: Api, version: int, correlation: int, client_id: str, values: Mapping[str, Any]) -> bytes:
@@ -103,23 +103,24 @@ def preload(apis: tuple[Api, ...] = SNAPSHOT_APIS) -> None:
         reader(response_class(api, version))
 
 
-def _value(field: Field[Any], values: Mapping[str, Any]) -> Any:
-    if field.name not in values:
-        return field.default if field.default is not MISSING else _neutral(field)
-    given = values[field.name]
-    if given is None:
-        return None
-    inner = without_none(field.type)
+@cache
+def _plan(entity: Any) -> tuple[tuple[str, Callable[[Any], Any], Any], ...]:
+    """For each field its name, what makes its value from a plain one, and its neutral value."""
+    return tuple((f.name, _fit(f), f.default if f.default is not MISSING else _neutral(f)) for f in fields(entity))
+
+
+def _fit(field: Field[Any]) -> Callable[[Any], Any]:
+    inner: Any = without_none(field.type)
     if get_origin(inner) is tuple:
-        element = get_args(inner)[0]
+        element: Any = get_args(inner)[0]
         if is_dataclass(element):
-            return tuple(build(element, item) for item in given)  # type: ignore[arg-type]
-        return tuple(given)
+            return lambda given: None if given is None else tuple(build(element, item) for item in given)
+        return lambda given: None if given is None else tuple(given)
     if is_dataclass(inner):
-        return build(inner, given)  # type: ignore[arg-type]
+        return lambda given: None if given is None else build(inner, given)
     if str(field.metadata.get("kafka_type", "")).startswith("timedelta"):
-        return timedelta(milliseconds=given)
-    return given
+        return lambda given: timedelta(milliseconds=given)
+    return lambda given: given
 
 
 def _neutral(field: Field[Any]) -> Any:
@@ -129,7 +130,7 @@ def _neutral(field: Field[Any]) -> Any:
     if inner is not field.type:
         return None
     if is_dataclass(inner):
-        return build(inner, {})  # type: ignore[arg-type]
+        return build(inner, {})
     kind = str(field.metadata["kafka_type"])
     if kind.startswith("timedelta"):
         return timedelta(0)

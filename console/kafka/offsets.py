@@ -285,14 +285,17 @@ async def _commit_at(
         "topics": topics,
     }
     try:
-        await cluster.connection(coordinator, deadline, "change")
+        connection = await cluster.fresh(coordinator, deadline)
     except WireError as error:  # nothing was sent yet
         return dict.fromkeys(offsets, Problem(f"broker {coordinator}", error.code, error.message))
     try:
-        answer = await cluster.ask(coordinator, OFFSET_COMMIT, values, deadline, "change")
+        answer = await connection.ask(OFFSET_COMMIT, values, deadline)
     except WireError as error:
-        unknown = f"{error.message}; whether it was written is not known: read the offsets back"
-        return dict.fromkeys(offsets, Problem(f"broker {coordinator}", error.code, unknown))
+        sent = error.code not in ("UNSUPPORTED", "ENCODE")
+        unknown = "; whether it was written is not known: read the offsets back" if sent else ""
+        return dict.fromkeys(offsets, Problem(f"broker {coordinator}", error.code, error.message + unknown))
+    finally:
+        connection.close()
     found: dict[Partition, Problem | None] = {}
     for topic in answer.topics:
         for p in topic.partitions:

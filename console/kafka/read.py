@@ -6,6 +6,7 @@ carries the records, our own connections tell where the partitions begin and end
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -135,7 +136,8 @@ class _Reading:
                         yield found
         finally:
             # close() joins librdkafka's threads; nothing is committed, so nobody has to wait for that.
-            threading.Thread(target=source.close, name="logq-read-close", daemon=True).start()
+            with contextlib.suppress(RuntimeError):  # the interpreter is ending: the process closes it
+                threading.Thread(target=source.close, name="logq-read-close", daemon=True).start()
 
     def _take(self, record: Any, invalid: int) -> Message | None:
         """The record if it lies in its range; ends its partition when it is the last or beyond."""

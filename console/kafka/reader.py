@@ -98,7 +98,10 @@ def reader(entity: Any) -> Read:
             continue
         _fixed(source, run)
         run = []
-        source.line(f"v_{f.name}, i = {source.bind(_value(f, flexible))}(b, i)")
+        if kind == "string" and not _is_array(f):
+            _inline_text(source, f, flexible)
+        else:
+            source.line(f"v_{f.name}, i = {source.bind(_value(f, flexible))}(b, i)")
     _fixed(source, run)
     for f in tagged:
         source.line(f"v_{f.name} = {source.bind(_tag_default(f))}")
@@ -142,6 +145,24 @@ def _fixed(source: _Source, run: list[tuple[str, str]]) -> None:
     for name, kind in run:
         if kind in _CONVERT:
             source.line(f"v_{name} = {_CONVERT[kind]}(v_{name})")
+
+
+def _inline_text(source: _Source, field: Field[Any], flexible: bool) -> None:
+    """A string, written out in place: most of what a reply holds are strings."""
+    name, null = f"v_{field.name}", _is_optional(field.type)
+    if flexible:
+        source.line("n = b[i]; i += 1")
+        source.line("if n > 127: n, i = varint(b, i - 1)")
+        source.line("n -= 1")
+    else:
+        source.line(f"n, = {source.bind(_INT16)}(b, i); i += 2")
+    source.line("if n < 0:")
+    source.line(f"    {name} = None" if null else "    raise fail('a null where none may be')")
+    source.line("else:")
+    source.line("    stop = i + n")
+    source.line("    if stop > len(b): raise fail('a string longer than the reply')")
+    # A name that is not UTF-8 must not cost the whole reply: console.text shows such bytes.
+    source.line(f"    {name} = b[i:stop].decode('utf-8', 'surrogateescape'); i = stop")
 
 
 def _tags(source: _Source, tagged: list[Field[Any]], flexible: bool) -> None:
@@ -200,7 +221,6 @@ def _text(length: Read, optional: bool) -> Read:
         stop = i + n
         if stop > len(b):
             raise DecodeError("a string longer than the reply")
-        # A name that is not UTF-8 must not cost the whole reply: console.text shows such bytes.
         return b[i:stop].decode("utf-8", "surrogateescape"), stop
 
     return read

@@ -62,6 +62,11 @@ class Connection:
         """Whether it can answer nothing any more."""
         return self._failure is not None
 
+    @property
+    def proven(self) -> bool:
+        """Whether it has answered more than the handshake."""
+        return self._answered > 1 + 3 * (self._security.mechanism is not None)
+
     def attach(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Start reading answers from a connected stream."""
         self._writer = writer
@@ -131,7 +136,9 @@ class Connection:
                 return await pending.answer
         except TimeoutError:
             waited = max(0.0, loop.time() - started)
-            raise self._fail(WireError("TIMEOUT", f"{self.where} did not answer within {waited:.1f} s")) from None
+            told = f"{self.where} did not answer within {waited:.1f} s"
+            self._fail(WireError("CLOSED", told))  # other questions have time left: they may ask again
+            raise WireError("TIMEOUT", told) from None
         except OSError as error:
             raise self._fail(WireError("CLOSED", f"{self.where} closed the connection: {_reason(error)}")) from None
         finally:

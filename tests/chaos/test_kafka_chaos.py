@@ -12,8 +12,9 @@ from confluent_kafka import Producer
 
 from console.brokers import KafkaCluster
 from console.config import KafkaSettings
-from console.errors import LogqError
+from console.errors import LogqError, Unreachable
 from console.kafka.client import KafkaClient
+from console.kafka.read import read_last, read_range
 from console.kafka.write import create_topics
 from console.model import KafkaSnapshot
 
@@ -56,7 +57,7 @@ class Scene:
             time.sleep(0.3)
 
     def lags(self, seen: KafkaSnapshot) -> dict[str, int | None]:
-        return {g.name: g.lag for g in seen.groups if g.name in self.groups and g.no_commit == 0}
+        return {g.name: g.lag for g in seen.groups if g.name in self.groups and not g.problems and g.no_commit == 0}
 
     def coordinated(self) -> dict[int, set[str]]:
         by_node: dict[int, set[str]] = defaultdict(set)
@@ -192,6 +193,30 @@ def test_one_frozen_broker_when_asking_for_one_group(scene: Scene) -> None:
     finally:
         scene.cluster.thaw(victim)
     scene.settled()
+
+
+def test_reading_while_a_leader_is_frozen(scene: Scene) -> None:
+    topic = next(t for t in scene.whole.topics if t.name == scene.topic)
+    victim = topic.partitions[0].leader
+    assert victim is not None
+    healthy = [p.partition for p in topic.partitions if p.leader != victim]
+    assert healthy
+    scene.cluster.freeze(victim)
+    try:
+        started = time.monotonic()
+        found = list(read_range(scene.settings, scene.topic, dict.fromkeys(healthy, (0, 10)), timeout=4))
+        assert len(found) == 10 * len(healthy)
+        with pytest.raises(Unreachable, match="nothing came from partition 0"):
+            list(read_range(scene.settings, scene.topic, {0: (0, 10)}, timeout=1))
+        assert time.monotonic() - started < 8
+        # What the living leaders hold is shown; a frozen one costs the timeout, not the answer.
+        started = time.monotonic()
+        assert len(read_last(scene.settings, scene.topic, 60, timeout=4)) >= 10 * len(healthy)
+        assert time.monotonic() - started < 5
+    finally:
+        scene.cluster.thaw(victim)
+    scene.settled()
+    assert len(read_last(scene.settings, scene.topic, 60)) == 60
 
 
 def test_every_broker_frozen(scene: Scene) -> None:
