@@ -76,25 +76,41 @@ class Looked:
 
 
 def look(session: Session, over: float) -> Looked:
-    """Look at both sides at once, and again `over` seconds later when that is not 0.
+    """Look at both sides at once, and again over `over` seconds when that is not 0.
 
-    One side's failure is a problem beside the other's answer. When the second look fails, the first one stands.
+    Kafka is looked at three times, the fewest that movement can be told from; SQS, where every look is paid for, twice.
+    One side's failure is a problem beside the other's answer; when a later look fails, the last good one stands.
     """
     from console.ops import inspect
 
-    first = _both(session)
-    found = first
-    if over > 0 and (first.kafka is not None or first.sqs is not None):
-        time.sleep(over)
-        second = _both(session, kafka=first.kafka is not None, sqs=first.sqs is not None)
-        found = Looked(second.kafka or first.kafka, second.sqs or first.sqs, _merged(first.problems, second.problems))
-    found.attention = tuple(inspect.attention(found.kafka, found.sqs))
+    found = _both(session)
+    if over > 0 and (found.kafka is not None or found.sqs is not None):
+        time.sleep(over / 2)
+        found = _later(found, _both(session, kafka=found.kafka is not None, sqs=False))
+        time.sleep(over / 2)
+        found = _later(found, _both(session, kafka=found.kafka is not None, sqs=found.sqs is not None))
+    found.attention = (*_silent(session, found), *inspect.attention(found.kafka, found.sqs))
     return found
 
 
-def _merged(first: tuple[Problem, ...], second: tuple[Problem, ...]) -> tuple[Problem, ...]:
-    """Sides that already failed in the first look were not asked again: their problems stay."""
-    return tuple(dict.fromkeys((*first, *second)))
+def _later(before: Looked, now: Looked) -> Looked:
+    """What two looks know together; a side that failed once stays a problem."""
+    problems = tuple(dict.fromkeys((*before.problems, *now.problems)))
+    return Looked(now.kafka or before.kafka, now.sqs or before.sqs, problems)
+
+
+def _silent(session: Session, looked: Looked) -> tuple[Attention, ...]:
+    """The sides that gave no answer, as the first lines of attention."""
+    from console.health import unreachable
+
+    settings = session.settings
+    found = []
+    for p in looked.problems:
+        if p.where == "kafka" and settings.kafka is not None:
+            found.append(unreachable("kafka", settings.kafka.bootstrap, p.message))
+        elif p.where == "sqs" and settings.sqs is not None:
+            found.append(unreachable("sqs", settings.sqs.endpoint_url or settings.sqs.region or "", p.message))
+    return tuple(found)
 
 
 def _both(session: Session, kafka: bool = True, sqs: bool = True) -> Looked:

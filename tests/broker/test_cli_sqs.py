@@ -254,6 +254,8 @@ def test_one_side_down_is_a_problem_beside_the_other(kafka: str, closed_port: in
     assert done.json["sqs"] is None
     assert done.json["kafka"]["brokers"] == 1
     assert [p["where"] for p in done.json["problems"]] == ["sqs"]
+    first = done.json["attention"][0]
+    assert (first["status"], first["name"]) == ("UNREACHABLE", "sqs")
 
 
 def test_both_sides_down_is_exit_1(closed_port: int) -> None:
