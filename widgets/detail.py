@@ -23,7 +23,7 @@ from widgets.body import MUTED, Piece, View, best_view, rows, wrapped
 from widgets.paint import Palette, pieces
 
 _MARGIN = 1
-_FIRST_LINES = 300
+_FIRST_LINES = 120
 _MOST_LINES = 100_000
 _SLICE = 0.008
 _PAUSE = 0.001

@@ -90,9 +90,6 @@ def rows(number: int) -> list[Row]:
     return [Row(f"group-{index}", index) for index in range(number)]
 
 
-Size = tuple[int, int]
-
-
 def cursor_line(grid: Grid[Any]) -> int:
     """The screen line (under the header) that the cursor stands on."""
     return grid.cursor - round(grid.scroll_y) + 1
@@ -133,30 +130,29 @@ async def test_names_have_the_room_that_is_left() -> None:
         assert "…" in line and cell_len(line) == 60
 
 
-@pytest.mark.parametrize(
-    ("keys", "index"),
-    [
-        ("j", 1),
-        ("down down k", 1),
-        ("G", 99),
-        ("G g", 0),
-        ("end home", 0),
-        ("pagedown", 10),
-        ("ctrl+d", 5),
-        ("pagedown ctrl+u", 5),
-        ("end pageup", 89),
-        ("up", 0),
-        ("end j", 99),
-    ],
-)
-async def test_keys_move_the_cursor_and_it_is_always_in_sight(keys: str, index: int) -> None:
+KEYS = {
+    "j": 1,
+    "down down k": 1,
+    "G": 99,
+    "G g": 0,
+    "end home": 0,
+    "pagedown": 10,
+    "ctrl+d": 5,
+    "pagedown ctrl+u": 5,
+    "end pageup": 89,
+    "up": 0,
+    "end j": 99,
+}
+
+
+async def test_keys_move_the_cursor_and_it_is_always_in_sight() -> None:
     app = GridApp(rows(100))
     async with app.run_test(size=(60, 11), notifications=True) as pilot:
-        await pilot.press(*keys.split())
-        await pilot.pause()
-        assert app.grid.cursor == index
-        assert app.grid.cursor_key == f"group-{index}"
-        assert f"group-{index} " in widget_lines(app.grid)[cursor_line(app.grid)]
+        for keys, index in KEYS.items():
+            app.grid.move_to("group-0")
+            await pilot.press(*keys.split())
+            assert (app.grid.cursor, app.grid.cursor_key) == (index, f"group-{index}"), keys
+            assert f"group-{index} " in widget_lines(app.grid)[cursor_line(app.grid)], keys
 
 
 async def test_enter_opens_what_the_cursor_stands_on_when_pressed() -> None:
@@ -168,28 +164,29 @@ async def test_enter_opens_what_the_cursor_stands_on_when_pressed() -> None:
         assert ("Opened", "group-2") in app.heard
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda items: list(reversed(items)),
-        lambda items: [Row("first", 1), Row("second", 2), *items],
-        lambda items: items[30:],
-        lambda items: sorted(items, key=lambda row: row.name),
-        lambda items: [Row(row.name, row.lag * 7) for row in items],
-    ],
+CHANGES: tuple[Callable[[list[Row]], list[Row]], ...] = (
+    lambda items: list(reversed(items)),
+    lambda items: [Row("first", 1), Row("second", 2), *items],
+    lambda items: items[30:],
+    lambda items: sorted(items, key=lambda row: row.name),
+    lambda items: [Row(row.name, row.lag * 7) for row in items],
 )
-async def test_the_cursor_stays_on_its_key(change: Callable[[list[Row]], list[Row]]) -> None:
+
+
+async def test_the_cursor_stays_on_its_key_whatever_moves_around_it() -> None:
     items = rows(200)
     app = GridApp(items)
     async with app.run_test(size=(60, 21), notifications=True) as pilot:
         app.grid.move_to("group-50")
         await pilot.pause()
         app.heard.clear()
-        app.grid.show(change(items))
-        await pilot.pause()
-        assert app.grid.cursor_key == "group-50"
-        assert app.grid.cursor_item == next(row for row in change(items) if row.name == "group-50")
-        assert "group-50 " in widget_lines(app.grid)[cursor_line(app.grid)]
+        for number, change in enumerate(CHANGES):
+            app.grid.show(items)
+            app.grid.show(change(items))
+            await pilot.pause()
+            assert app.grid.cursor_key == "group-50", number
+            assert app.grid.cursor_item == next(row for row in change(items) if row.name == "group-50")
+            assert "group-50 " in widget_lines(app.grid)[cursor_line(app.grid)], number
         assert app.heard == []
 
 
@@ -410,21 +407,22 @@ async def test_colours_follow_the_theme() -> None:
         assert [segment.style for segment in before] != [segment.style for segment in after]
 
 
-@pytest.mark.parametrize("size", [(1, 1), (5, 2), (12, 3), (80, 24), (160, 50)])
-async def test_any_size_is_drawn(size: Size) -> None:
+async def test_any_size_is_drawn() -> None:
     app = GridApp(rows(30), placeholder="nothing")
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        app.grid.move_to("group-20")
-        await pilot.resize_terminal(*size)
-        await pilot.pause()
-        lines = widget_lines(app.grid)
-        assert len(lines) == size[1]
-        assert all(cell_len(line) == app.grid.size.width for line in lines)
-        if size[1] > 2:
-            assert 1 <= cursor_line(app.grid) < size[1]
-        app.grid.show([])
-        await pilot.pause()
-        assert len(widget_lines(app.grid)) == size[1]
+        for size in ((1, 1), (160, 50), (5, 2), (12, 3), (80, 24)):
+            app.grid.show(rows(30))
+            app.grid.move_to("group-20")
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            lines = widget_lines(app.grid)
+            assert len(lines) == size[1]
+            assert all(cell_len(line) == app.grid.size.width for line in lines)
+            if size[1] > 2:
+                assert 1 <= cursor_line(app.grid) < size[1]
+            app.grid.show([])
+            await pilot.pause()
+            assert len(widget_lines(app.grid)) == size[1]
 
 
 async def test_columns_can_change_while_cursor_and_marks_stay() -> None:
