@@ -189,7 +189,7 @@ async def test_a_mebibyte_never_holds_up_the_event_loop(kind: str) -> None:
         running = False
         await watcher
         assert longest < 0.4
-        await pilot.press("G")
+        app.detail.action_bottom()
         assert len(seen(app)) == 40
         assert_harmless(screen_lines(app))
 
