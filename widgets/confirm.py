@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar
 
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
@@ -27,6 +27,7 @@ Row = tuple[int, Sequence[str | Text]]
 
 _WIDEST = 116
 _MOST_ROWS_MEASURED = 400
+_COMMAND_LINES = 3
 _NUMBER = re.compile(r"[-+~=≥>]*\d[\d,.]*( ?[A-Za-z%]+)?$|^[–-]$")
 
 
@@ -113,7 +114,7 @@ class PlanDialog(ModalScreen[bool]):
                 yield Grid(_columns(self._columns, self._rows), _cell, _key, highlight=False, id="plan--rows")
             if self._command:
                 yield Heading("the same from a shell", remark="y copies", style="$text-muted", id="plan--shell")
-                yield Static(Content(safe(self._command)), classes="plan--command", markup=False)
+                yield Static(classes="plan--command", markup=False)
             if self._typed is not None:
                 with Horizontal(classes="plan--typed"):
                     yield Static(Content(f"type {safe(self._typed, 60)} to go on: "), classes="plan--ask", markup=False)
@@ -154,7 +155,7 @@ class PlanDialog(ModalScreen[bool]):
     def _share_out(self, size: Size) -> None:
         """The facts get what they need up to half of the room, the table the rest of it, at least four lines each."""
         width = min(_WIDEST, size.width) - 4
-        command = min(3, -(-cell_len(safe(self._command)) // max(1, width))) + 1 if self._command else 0
+        command = self._fit_command(max(1, width)) + 1 if self._command else 0
         fixed = 1 + command + (1 if self._typed is not None else 0) + 1 + (1 if self._has_grid else 0)
         room = max(2, size.height - 2 - fixed)
         facts = self.query_one("#plan--facts", Detail)
@@ -171,6 +172,12 @@ class PlanDialog(ModalScreen[bool]):
         if self._has_grid:
             self.query_one("#plan--rows", Grid).styles.height = rows
         self.query_one("#plan--box", Vertical).styles.height = fixed + given + rows
+
+    def _fit_command(self, width: int) -> int:
+        """Writes as much of the command as fits into a few lines of this width; how many it takes."""
+        lines = chop_cells(safe(self._command, _COMMAND_LINES * width), width)[:_COMMAND_LINES]
+        self.query_one(".plan--command", Static).update(Content("\n".join(lines)))
+        return max(1, len(lines))
 
     # ------------------------------------------------------------ answers
 

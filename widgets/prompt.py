@@ -83,7 +83,7 @@ class Prompt(Widget):
     }
     Prompt > Horizontal { height: 1; }
     Prompt .prompt--kind { width: auto; padding: 0 0 0 1; color: $primary; text-style: bold; }
-    Prompt .prompt--hint { width: auto; padding: 0 1; color: $text-muted; }
+    Prompt .prompt--hint { width: auto; max-width: 50%; padding: 0 1; color: $text-muted; }
     Prompt Entry { width: 1fr; }
     """
 

@@ -203,3 +203,15 @@ async def test_a_question_without_a_table() -> None:
         await pilot.press("j", "pagedown", "right", "enter")
         await pilot.pause()
         assert app.answers == [True]
+
+
+async def test_a_long_command_is_cut_where_it_is_seen_and_copied_whole() -> None:
+    command = "logq dlq redrive images-dlq " + " ".join(f"--id {n:08d}" for n in range(100))
+    app = DialogApp(command=command)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await pilot.pause()
+        lines = [line.rstrip() for line in screen_lines(app)]
+        assert sum("--id" in line for line in lines) == 3
+        assert any(line.endswith("…") for line in lines)
+        await pilot.press("y")
+        assert app.copied == [command]

@@ -396,6 +396,12 @@ async def test_the_cursor_is_seen_in_both_panes_and_brighter_where_the_focus_is(
         assert (background(left, 1), background(right, 1)) == (blurred, focused)
 
 
+async def test_a_table_that_is_only_read_draws_no_cursor() -> None:
+    app = GridApp(rows(3), highlight=False)
+    async with app.run_test(size=(60, 6), notifications=True):
+        assert background(app.grid, 1) == background(app.grid, 2)
+
+
 async def test_colours_follow_the_theme() -> None:
     app = GridApp([Row("billing", 18204)])
     async with app.run_test(size=(60, 6), notifications=True) as pilot:
