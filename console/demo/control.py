@@ -23,8 +23,8 @@ _AWS = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY
 class DemoState:
     """How the story stands: `running` while its process lives, `broken` while the bad release is out.
 
-    `elapsed` and `next_in` are seconds; `orders` counts those produced so far; `problem` says why the story ended by
-    itself, or could not start.
+    `elapsed` and `next_in` are seconds, `next_event` is None when nothing comes within a minute; `orders`
+    counts those produced so far; `problem` says why the story ended by itself, or could not start.
     """
 
     running: bool = True

@@ -11,8 +11,6 @@ from typing import Any
 CUSTOMERS = 480
 PHOTO_SHARE = 0.03
 """How many orders come with a picture to be resized: some 12 a second."""
-PANORAMA_SHARE = 0.15
-"""How many of those are panoramas, the kind that the bad release breaks: some 2 a second."""
 PANORAMA = "panorama"
 _PANORAMA_MARK = b'"format":"panorama"'
 
@@ -62,13 +60,16 @@ class OrderBook:
         self._random = random.Random(seed)
         self._number = 1_000_000
 
-    def next(self, now: float) -> Order:
-        """The next order, placed at `now` (seconds since the epoch)."""
+    def next(self, now: float, panorama_share: float) -> Order:
+        """The next order, placed at `now` (seconds since the epoch).
+
+        `panorama_share` is how many of the orders with a picture are panoramas.
+        """
         choose = self._random
         self._number += 1
         customer = int(CUSTOMERS * choose.random() ** 1.3)
         name, street, postcode, city, country = _PEOPLE[customer % len(_PEOPLE)]
-        photo = self._photo(now) if choose.random() < PHOTO_SHARE else None
+        photo = self._photo(now, panorama_share) if choose.random() < PHOTO_SHARE else None
         items = [self._item(_PANORAMA_ITEM)] if photo and photo["format"] == PANORAMA else []
         items += [self._item(choose.choice(_ITEMS)) for _ in range(1 if choose.random() < 0.7 else 2)]
         channel = choose.choice(_CHANNELS)
@@ -100,9 +101,9 @@ class OrderBook:
         quantity = self._random.choice((1, 1, 1, 2, 3)) if cents > 1000 else self._random.randint(5, 60)
         return {"sku": sku, "title": title, "quantity": quantity, "price": cents / 100}
 
-    def _photo(self, now: float) -> dict[str, Any]:
+    def _photo(self, now: float, panorama_share: float) -> dict[str, Any]:
         choose = self._random
-        kind = PANORAMA if choose.random() < PANORAMA_SHARE else choose.choice(("landscape", "portrait", "square"))
+        kind = PANORAMA if choose.random() < panorama_share else choose.choice(("landscape", "portrait", "square"))
         width, height = _SIZES[kind]
         day = datetime.fromtimestamp(now, UTC)
         return {

@@ -15,13 +15,15 @@ class World:
 
     `panorama_bug`: image workers, the mailer, fulfillment and inventory fail on panorama prints. `billing_stalled`: its
     members are alive but take no record. `analytics_pace`: what analytics reads, as a share of what the shop produces.
-    `indexer_running`: search-indexer has a member.
+    `indexer_running`: search-indexer has a member. `panorama_share`: how many of the orders with a picture (some 12 a
+    second) are panoramas, the kind that the bad release fails on.
     """
 
     panorama_bug: bool = False
     billing_stalled: bool = False
     analytics_pace: float = 2.0
     indexer_running: bool = True
+    panorama_share: float = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +41,33 @@ OPENING: tuple[Event, ...] = (
     Event(12.0, "release 2026.47 goes out: panorama prints fail in four services", (("panorama_bug", True),)),
     Event(20.0, "billing stalls: its database does not answer", (("billing_stalled", True),)),
     Event(28.0, "analytics slows down: it reads 60 % of what arrives", (("analytics_pace", 0.6),)),
+    Event(1800.0, "word gets round: hardly anybody orders a panorama now", (("panorama_share", 0.003),)),
 )
-"""What plays from the start: everything has gone wrong within half a minute."""
+"""What plays from the start: everything has gone wrong within half a minute.
+
+The last event, here and in `BREAK`, keeps the dead letters of a demo left running over night to some thousands.
+"""
 
 FIX: tuple[Event, ...] = (
-    Event(0.0, "release 2026.48 goes out: panorama prints work again", (("panorama_bug", False),)),
+    Event(
+        0.0,
+        "release 2026.48 goes out: panorama prints work again",
+        (("panorama_bug", False), ("panorama_share", 0.15)),
+    ),
     Event(3.0, "billing's database answers: it works off what it missed", (("billing_stalled", False),)),
     Event(6.0, "analytics gets more power: it catches up", (("analytics_pace", 3.0),)),
 )
 """What plays when the fix is deployed: the bug goes at once, the two other troubles just after."""
 
 BREAK: tuple[Event, ...] = (
-    Event(0.0, "release 2026.47 is back: panorama prints fail in four services", (("panorama_bug", True),)),
+    Event(
+        0.0,
+        "release 2026.47 is back: panorama prints fail in four services",
+        (("panorama_bug", True), ("panorama_share", 0.15)),
+    ),
     Event(8.0, "billing stalls again: its database does not answer", (("billing_stalled", True),)),
     Event(16.0, "analytics slows down again: it reads 60 % of what arrives", (("analytics_pace", 0.6),)),
+    Event(1800.0, "word gets round: hardly anybody orders a panorama now", (("panorama_share", 0.003),)),
 )
 """What plays when things are broken again."""
 

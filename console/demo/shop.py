@@ -18,13 +18,13 @@ FAILURES = {
     FULFILLMENT: Failure(
         "com.example.fulfillment.NoCartonException",
         "no carton for PANO-120X40: aspect ratio 4.5 is above 3.0",
-        "com.example.fulfillment.PackingListener.onOrder",
+        "com.example.fulfillment.PackingListener.onMessage",
         88,
     ),
     INVENTORY: Failure(
         "com.example.inventory.UnknownSkuException",
         "SKU PANO-120X40 has no stock location",
-        "com.example.inventory.ReservationListener.onOrder",
+        "com.example.inventory.ReservationListener.onMessage",
         131,
     ),
 }
@@ -40,12 +40,15 @@ class Shop:
         self._due = 0.0
         self.orders = 0
 
-    def step(self, seconds: float) -> None:
-        """Produces the orders due after `seconds`; at most a second's worth, so that a pause makes no flood."""
+    def step(self, seconds: float, panorama_share: float) -> None:
+        """Produces the orders due after `seconds`; at most a second's worth, so that a pause makes no flood.
+
+        `panorama_share` is how many of the orders with a picture are panoramas.
+        """
         self._due = min(self._due + seconds * ORDERS_PER_SECOND, ORDERS_PER_SECOND)
         now = time.time()
         while self._due >= 1:
-            order = self._book.next(now)
+            order = self._book.next(now, panorama_share)
             try:
                 self._producer.produce(ORDERS, value=order.body, key=order.key, headers=list(order.headers))
             except BufferError:  # no broker has taken anything for a long while: the shop's front page is down

@@ -10,6 +10,8 @@ import struct
 from dataclasses import dataclass
 
 LISTENER_EXCEPTION = "org.springframework.kafka.listener.ListenerExecutionFailedException"
+OUTER_MESSAGE = "Listener failed"
+"""What the container says of a MessageListener that throws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +35,13 @@ def dead_letter_headers(
     failure: Failure,
 ) -> list[tuple[str, bytes | None]]:
     """The record's own headers, then where it came from, then what went wrong, in Spring's order and encodings."""
-    method = f"public void {failure.listener}(com.example.shop.Order)"
-    outer = f"Listener method '{method}' threw exception"
     at = failure.listener.rpartition(".")[0].rpartition(".")[2]
+    container = "org.springframework.kafka.listener.KafkaMessageListenerContainer$ListenerConsumer"
     trace = (
-        f"{LISTENER_EXCEPTION}: {outer}\n"
-        "\tat org.springframework.kafka.listener.adapter.MessagingMessageListenerAdapter.invokeHandler"
-        "(MessagingMessageListenerAdapter.java:478)\n"
-        "\tat org.springframework.kafka.listener.KafkaMessageListenerContainer$ListenerConsumer.doInvokeRecordListener"
-        "(KafkaMessageListenerContainer.java:2882)\n"
+        f"{LISTENER_EXCEPTION}: {OUTER_MESSAGE}\n"
+        f"\tat {container}.decorateException(KafkaMessageListenerContainer.java:2965)\n"
+        f"\tat {container}.doInvokeOnMessage(KafkaMessageListenerContainer.java:2907)\n"
+        f"\tat {container}.invokeOnMessage(KafkaMessageListenerContainer.java:2871)\n"
         f"Caused by: {failure.exception}: {failure.message}\n"
         f"\tat {failure.listener}({at}.java:{failure.line})\n"
         "\t... 11 more\n"
@@ -56,6 +56,6 @@ def dead_letter_headers(
         ("kafka_dlt-original-consumer-group", group.encode()),
         ("kafka_dlt-exception-fqcn", LISTENER_EXCEPTION.encode()),
         ("kafka_dlt-exception-cause-fqcn", failure.exception.encode()),
-        ("kafka_dlt-exception-message", f"{outer}; {failure.message}".encode()),
+        ("kafka_dlt-exception-message", f"{OUTER_MESSAGE}; {failure.message}".encode()),
         ("kafka_dlt-exception-stacktrace", trace.encode()),
     ]

@@ -32,6 +32,8 @@ TICK_S = 0.1
 STATE_EVERY_S = 0.5
 SQS_TIMEOUT_S = 10.0
 CLOSE_S = 2.5
+SOON_S = 60.0
+"""Only what comes within this time is told beforehand."""
 SHOP: dict[str, str | int | float | bool] = {"client.id": "shop", "linger.ms": 20}
 ACTS = {"fix": plot.FIX, "break": plot.BREAK}
 
@@ -93,6 +95,8 @@ class Story:
         """What the other end of the pipe wants to know, as JSON values."""
         timeline, now = self._timeline, self.elapsed
         past, coming = plot.happened(timeline, now), plot.coming(timeline, now)
+        if coming and coming[1] > SOON_S:
+            coming = None
         return {
             "broken": plot.world(timeline, now).panorama_bug,
             "elapsed": round(now, 2),
@@ -121,7 +125,7 @@ class Story:
         seconds, self._last = min(now - self._last, 1.0), now
         world = self.world
         self._fulfillment.broken = self._inventory.broken = world.panorama_bug
-        self._shop.step(seconds)
+        self._shop.step(seconds, world.panorama_share)
         for reader in self._plain:
             reader.step(seconds)
         self._billing.step(seconds, stalled=world.billing_stalled)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from console.demo.layout import EMAILS, IMAGE_JOBS, INVOICES, THUMBNAILS, WEBHOOKS
+from console.demo.layout import EMAILS, IMAGE_JOBS, INVOICES, THUMBNAILS, WEBHOOKS, create_queues
 from console.demo.orders import PANORAMA, email, has_photo, image_job, is_panorama, parse
 from console.demo.readers import Reader, headers
 
@@ -238,6 +238,16 @@ def start(
 
         return step
 
+    side = SideQueues(sqs, urls, stop)
+
+    def side_step() -> None:
+        try:
+            side.step()
+        except Exception:
+            # A server that was started anew has forgotten its queues; the other services find them again then.
+            create_queues(sqs)
+            raise
+
     image = [Worker(sqs, urls[IMAGE_JOBS], fails, IMAGE_WORK_S, stop) for _ in range(2)]
     mailer = Worker(sqs, urls[EMAILS], fails, EMAIL_WORK_S, stop)
     return (
@@ -245,7 +255,7 @@ def start(
         forever(notifications.name, stop, reading(notifications)),
         *(forever(f"image-worker-{number}", stop, worker.step) for number, worker in enumerate(image, 1)),
         forever("mailer", stop, mailer.step),
-        forever("side-queues", stop, SideQueues(sqs, urls, stop).step),
+        forever("side-queues", stop, side_step),
     )
 
 

@@ -306,6 +306,27 @@ def test_broken_again_the_dead_letters_come_back(shop: Shop) -> None:
     until(lambda: shop.counts(layout.IMAGE_JOBS_DLQ)[0] > 0, 30, "image jobs in the DLQ again")
 
 
+def test_the_services_go_on_when_their_servers_are_back(shop: Shop) -> None:
+    assert shop.brokers.sqs is not None
+    before = shop.story.state().orders
+    shop.brokers.kafka.restart(1)
+    shop.brokers.sqs.restart()  # in memory: its queues are gone, and the story makes them again
+    until(lambda: shop.story.state().orders > before, 10, "orders are made")
+    ends = sum(shop.ends(layout.ORDERS))
+    until(lambda: sum(shop.ends(layout.ORDERS)) > ends + 1000, 30, "orders arrive again")
+    read = sum(shop.committed(layout.INVENTORY))
+    until(lambda: sum(shop.committed(layout.INVENTORY)) > read + 1000, 40, "inventory reads again")
+
+    def jobs_flow() -> bool:
+        try:
+            return sum(shop.counts(layout.IMAGE_JOBS)) > 0
+        except shop.sqs.exceptions.QueueDoesNotExist:
+            return False
+
+    until(jobs_flow, 40, "image jobs are made again")
+    assert shop.story.state().running
+
+
 def test_stopping_leaves_the_groups_at_once(shop: Shop) -> None:
     began = time.monotonic()
     shop.story.stop()
