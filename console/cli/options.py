@@ -114,7 +114,7 @@ class Connecting(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The command's own options first, then the ones every command has."""
         shared = [p for p in self.get_params(ctx) if p.name in _GATHERED]
-        own = [p for p in self.get_params(ctx) if p.name not in _GATHERED]
+        own = [p for p in self.get_params(ctx) if p.name not in _GATHERED and isinstance(p, click.Option)]
         for title, params in (("Options", own), ("Connection and output", shared)):
             records = [record for p in params if (record := p.get_help_record(ctx)) is not None]
             if records:
@@ -133,6 +133,11 @@ class NounGroup(Connecting, click.Group):
 
     hide_connection = True
     command_class = Command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs with the first line of their help, whole."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, (verb.help or "").split("\n")[0]) for name, verb in self.commands.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -201,8 +201,9 @@ def page(looked: Looked, width: int | None, color: bool) -> list[str]:
     if looked.attention:
         lines.append(styled(f"▲ attention {len(looked.attention)}", "bold", color))
         wide = max(len(text.safe(a.name)) for a in looked.attention)
+        next_wide = max(len(text.safe(a.where)) for a in looked.attention)
         for a in looked.attention:
-            line = f"{text.safe(a.name):<{wide}}  {text.safe(a.where)}  {text.safe(a.reason)}"
+            line = f"{text.safe(a.name):<{wide}}  {text.safe(a.where):<{next_wide}}  {text.safe(a.reason)}"
             mark = styled(f"  {sign(a.severity):<2}", tone(a.severity), color)
             lines.append(mark + (line if width is None else text.clip(line, width - 4)))
     else:

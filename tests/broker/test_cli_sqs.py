@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cli_program import logq
+from cli_program import environment, logq
 from kafka_client import commit, make_topic, produce
 
 pytestmark = pytest.mark.broker
@@ -275,3 +279,44 @@ def test_doctor_passes_here_and_fails_with_a_remedy_elsewhere(kafka: str, sqs_en
     assert bad.code == 1
     assert "✖" in bad.out
     assert str(closed_port) in bad.out
+
+
+def test_ctrl_c_stops_a_redrive_at_a_batch_and_resume_does_the_rest(
+    sqs_endpoint: str, unique: Callable[[str], str]
+) -> None:
+    client = boto(sqs_endpoint)
+    name = unique("slow")
+    dlq_url = client.create_queue(QueueName=f"{name}-dlq")["QueueUrl"]
+    url = client.create_queue(QueueName=name)["QueueUrl"]
+    bodies = {f"letter {i}" for i in range(200)}
+    for start in range(0, 200, 10):
+        client.send_message_batch(
+            QueueUrl=dlq_url, Entries=[{"Id": str(i), "MessageBody": f"letter {i}"} for i in range(start, start + 10)]
+        )
+    running = subprocess.Popen(
+        [sys.executable, "-m", "console", "--endpoint-url", sqs_endpoint, "--region", REGION, "dlq", "redrive",
+         f"{name}-dlq", "--to", name, "--engine", "client", "--rate", "30", "--execute", "--yes", "-o", "json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
+    )  # fmt: skip
+
+    def arrived() -> int:
+        seen = client.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+        return int(seen["Attributes"]["ApproximateNumberOfMessages"])
+
+    ends = time.monotonic() + 30
+    while arrived() < 20 and time.monotonic() < ends:
+        time.sleep(0.1)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    assert running.returncode == 130, err
+    assert "Traceback" not in err
+    outcome = json.loads(out)["outcome"]
+    assert outcome["state"] == "cancelled"
+    assert 0 < outcome["done"] < 200
+
+    resumed = at(sqs_endpoint, "job", "resume", outcome["job"], "--execute", "--yes", "-o", "json", limit=120)
+    assert resumed.code == 0, resumed.err
+    found: list[str] = []
+    while batch := client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        found += [m["Body"] for m in batch]
+    assert sorted(found) == sorted(bodies)
