@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
 from rich.text import Text
@@ -28,7 +29,10 @@ from console.tui.subject import Subject
 from console.tui.theme import DARK, PALETTES
 
 KAFKA_EVERY, SQS_EVERY = 2.0, 5.0
-"""Seconds between looks while the home screen shows them; elsewhere they are taken five times as rarely."""
+"""Seconds between looks while the home screen shows them."""
+
+AWAY = 3.0
+"""How many times as rarely they are taken while another screen is on top."""
 
 STOP_WAIT = 0.6
 """Seconds that quitting waits for running changes to reach a safe point."""
@@ -127,10 +131,15 @@ class LogqApp(App[int]):
 
     def set_pace(self, at_home: bool) -> None:
         """Look often at what is on the screen, rarely at the rest: requests cost money."""
-        for side, every in (("kafka", KAFKA_EVERY), ("sqs", SQS_EVERY)):
-            poller = self._pollers.get(side)  # type: ignore[call-overload]
+        paces: dict[SideName, float] = {"kafka": KAFKA_EVERY, "sqs": SQS_EVERY}
+        for side, every in paces.items():
+            pace = every if at_home else every * AWAY
+            self.store.links[side] = replace(self.store.links[side], every=pace)
+            poller = self._pollers.get(side)
             if poller is not None:
-                poller.every = every if at_home else every * 5
+                poller.every = pace
+                if at_home:
+                    poller.now()
 
     def look_now(self) -> None:
         """Look at both sides at once."""
@@ -202,7 +211,7 @@ class LogqApp(App[int]):
         if state.problem or not state.running:
             return line.append(safe(state.problem or "the story has ended", 200), style="$warn")
         line.append(
-            "▲ the bad release is out  " if state.broken else "● the fix is out  ",
+            "▲ a bad release is out  " if state.broken else "● a good release is out  ",
             style="$warn" if state.broken else "$good",
         )
         line.append(safe(state.last_event, 200), style="$muted")

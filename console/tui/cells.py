@@ -50,13 +50,15 @@ def number(value: float | None, severity: Severity = Severity.OK, rest: str = "$
     return Text(text.count(value), style=rest)
 
 
-def bars(values: tuple[float, ...], severity: Severity) -> Text:
-    """The last values as a sparkline: in the colour of the trouble, else calm while small and blue while busy."""
+def bars(values: tuple[float, ...], severity: Severity, least: float = BUSY) -> Text:
+    """The last values as a sparkline: in the colour of the trouble, else green while small and blue while busy.
+
+    `least` is what stands for a full bar when no value is larger: a handful is rest, however steep its bars would look.
+    """
     known = values[-TREND:]
-    # A handful of records in flight is rest, however steep its bars would look.
-    busy = bool(known) and max(known) >= BUSY
+    busy = bool(known) and max(known) >= least
     style = loudness(severity, "$key" if busy else "$good")
-    return trend(known, TREND, style, least=BUSY)
+    return trend(known, TREND, style, least=least)
 
 
 def group_cell(row: GroupRow, column: str) -> Text:
@@ -76,7 +78,8 @@ def group_cell(row: GroupRow, column: str) -> Text:
     if column == "behind":
         return muted(text.behind(row.lag_seconds, row.lag_seconds_source))
     if column == "trend":
-        return bars(group.trend, severity)
+        # What comes in within four seconds is no backlog yet.
+        return bars(group.trend, severity, max(BUSY, 4 * (group.produced_rate or 0.0)))
     if column == "in":
         return muted(text.rate(group.produced_rate))
     stopped = group.consumed_rate == 0 and bool(row.lag) and severity >= Severity.WARN

@@ -53,6 +53,7 @@ def confirm(screen: ConsoleScreen, plan: Callable[[], Change]) -> None:
 
         def answered(yes: bool | None) -> None:
             if yes:
+                screen.changing()
                 console.begin(change)
 
         console.clear_notifications()
@@ -139,6 +140,9 @@ def reset(screen: ConsoleScreen, group: str, partition: GroupPartition | None = 
 def redrive(screen: ConsoleScreen, subject: Subject, ids: tuple[str, ...] = (), part: str = "") -> None:
     """Ask how dead letters should be moved back, then plan it. `ids` limits it to some, `part` names them in words."""
     target = subject.target
+    if not target.startswith("sqs:"):
+        screen.complain("redriving a dead-letter topic is not built yet; logq can redrive dead-letter queues")
+        return
     which = [("all", "all of it")]
     if ids:
         which.insert(0, ("some", part or f"{len(ids):,} messages"))
@@ -150,7 +154,6 @@ def redrive(screen: ConsoleScreen, subject: Subject, ids: tuple[str, ...] = (), 
             "engine",
             "engine",
             (("auto", "auto"), ("native", "native move task"), ("client", "client, journaled")),
-            wanted=lambda values: target.startswith("sqs:"),
         ),
     )
 

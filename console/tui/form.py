@@ -118,6 +118,9 @@ class Form(ModalScreen["dict[str, str] | None"]):
     Form Button:disabled { color: $faint; }
     """
 
+    # The first question may be one that is not asked: the focus is set by hand, once that is known.
+    AUTO_FOCUS = ""
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "give_up", "cancel", show=False, priority=True),
         Binding("enter", "go_on", "go on", show=False, priority=True),
@@ -161,6 +164,10 @@ class Form(ModalScreen["dict[str, str] | None"]):
     def on_mount(self) -> None:
         """Ask what is asked for the first answers."""
         self._refresh()
+        values = self.values()
+        first = next((field for field in self._fields if field.wanted(values)), None)
+        if first is not None:
+            self.query_one(f"#field-{first.id}").focus()
 
     def values(self) -> dict[str, str]:
         """The answers so far, by field."""

@@ -14,8 +14,8 @@ from console.tui.view import GroupRow, QueueRow
 
 SideName = Literal["kafka", "sqs"]
 
-STALE_AFTER = 12.0
-"""Seconds after which a picture calls itself old: more than two ordinary looks were missed."""
+MISSED = 2.5
+"""How many ordinary looks have to be missed before a picture calls itself old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,15 @@ Picture = KafkaPicture | SqsPicture
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """How one side is doing: when the last picture came (None: never), and the error since, if any."""
+    """How one side is doing: when the last picture came (None: never), and the error since, if any.
+
+    `every` is the rhythm of the looks, seconds.
+    """
 
     configured: bool
     seen_at: float | None = None
     error: str | None = None
-    looking: bool = True
+    every: float = 5.0
 
     def age(self, now: float) -> float | None:
         """Seconds since the last picture, None when there is none."""
@@ -53,7 +56,7 @@ class Link:
     def stale(self, now: float) -> bool:
         """Whether the picture is older than the ordinary rhythm explains, or the last look failed."""
         age = self.age(now)
-        return age is not None and (self.error is not None or age > STALE_AFTER)
+        return age is not None and (self.error is not None or age > MISSED * self.every + 2.0)
 
 
 @dataclass(slots=True)

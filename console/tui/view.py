@@ -146,11 +146,15 @@ def next_column(order: Order, columns: Sequence[str]) -> Order:
 
 
 def worst(status: Status, size: float | None) -> tuple[Sortable, ...]:
-    """A value that sorts the worst first: how bad, then how much."""
-    # Fine and unknown are one class here: a group nobody could look at is not "better" or worse than a healthy one,
-    # but whatever is behind comes before what is at rest.
-    rank = 0 if status.severity <= Severity.UNKNOWN else status.rank
-    return (rank, -1.0 if size is None else float(size))
+    """A value that sorts the worst first: how bad, then how much.
+
+    What is fine sorts by the order of magnitude alone: a healthy lag goes up and down at every look, and lines that
+    change places all the time cannot be read. Unknown counts as fine: it is not worse than a healthy one.
+    """
+    known = -1.0 if size is None else float(size)
+    if status.severity <= Severity.UNKNOWN:
+        return (0, float(len(str(round(known)))) if known >= 1_000 else min(known, 0.0))
+    return (status.rank, known)
 
 
 GROUP_SORTS: Mapping[str, SortColumn[GroupRow]] = {

@@ -69,6 +69,9 @@ class ConsoleScreen(Screen[None]):
     def store_changed(self) -> None:
         """A new picture of either side is in the store."""
 
+    def changing(self) -> None:
+        """A change that was planned here has begun: what was read before may no longer be true."""
+
     def words(self) -> tuple[str, ...]:
         """The words after `logq` that show the same on the command line."""
         return ("status",)

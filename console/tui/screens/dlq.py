@@ -129,6 +129,7 @@ class DlqScreen(ConsoleScreen):
         self.note = ""
         self._of: dict[str, str] = {}
         self._loading = False
+        self._changed = False
 
     @property
     def crumb(self) -> str:
@@ -172,6 +173,17 @@ class DlqScreen(ConsoleScreen):
         """Begin to read."""
         super().on_mount()
         self.load()
+
+    def changing(self) -> None:
+        """What was read is read again when one comes back."""
+        self._changed = True
+
+    def on_screen_resume(self) -> None:
+        """Back from a change: read again, once."""
+        super().on_screen_resume()
+        if self._changed:
+            self._changed = False
+            self.load()
 
     def load(self) -> None:
         """Read the place, on a thread of its own; one at a time."""
@@ -281,8 +293,16 @@ class DlqScreen(ConsoleScreen):
         here = next((index for index, widget in enumerate(ring) if widget.has_focus), 0)
         ring[(here + step) % len(ring)].focus()
 
+    def offers(self, action: str, subject: Subject | None) -> bool:
+        """Dead-letter topics cannot be redriven."""
+        return action != "redrive" or self.target.startswith("sqs:")
+
     def do_redrive(self) -> None:
         """Plan a redrive: of what is marked, of the failure under the cursor, or of all."""
+        if self._loading:
+            # Our own sweep holds the messages: a plan made now would count them as in flight.
+            self.console.say("still reading it; a moment")
+            return
         marked = tuple(message.id for message in self.list.marked())
         cluster = self._cluster()
         subject = Subject("dlq", self.target.partition(":")[2], self.letters, self.target)

@@ -42,8 +42,8 @@ QUEUE_COLUMNS = (
 ATTENTION_COLUMNS = (
     Column("sign", "", 1),
     Column("name", "", 21, flex=1, gap=1, most=26),
-    Column("where", "", 12, flex=1, drop=3, most=24),
-    Column("reason", "", 30, flex=8),
+    Column("where", "", 30, drop=5),
+    Column("reason", "", 42, flex=8),
     Column("open", "", 10, align="right", drop=4, gap=1),
     Column("act", "", 9, align="right", drop=2, gap=1),
 )
@@ -116,6 +116,7 @@ class HomeScreen(ConsoleScreen):
         self.set_class(not links["sqs"].configured, "-no-sqs")
         if not links["kafka"].configured:
             self.show_side("sqs")
+            self.call_after_refresh(self.sqs.grid.focus)
 
     def on_screen_resume(self) -> None:
         """Home again: look often."""

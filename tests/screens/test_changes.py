@@ -1,0 +1,267 @@
+"""From a key to a running job: questions, plan, the yes, progress, outcome; read-only and production."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+from fakes import FakeInspect, FakeStory, backend_of, fake_app, groups, job, kafka_snapshot
+from pilot import opened, seen, until, until_seen
+from seen import screen_lines
+
+from console.errors import Refused
+from console.model import Outcome, Problem, Status
+from console.tui.backend import RedriveWish, ResetWish
+from console.tui.form import Form
+from console.tui.screens.home import HomeScreen
+from console.tui.screens.job import JobScreen
+from widgets.confirm import PlanDialog
+
+
+async def test_a_reset_goes_from_question_to_plan_to_outcome() -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        await pilot.press("r")
+        await until_seen(pilot, "reset group billing", "earliest")
+        await pilot.press("enter")
+        await until_seen(
+            pilot, "6 partitions to the earliest record held", "replays", "Cancel", "--to-earliest --execute"
+        )
+        assert app.screen.focused is not None and app.screen.focused.id == "plan--cancel"
+        await pilot.press("right", "enter")
+        await until_seen(pilot, "✔ done", "6 partitions committed and read back", "receipt")
+        assert isinstance(app.screen, JobScreen)
+    assert [asked[0] for asked in backend_of(app).asked] == ["plan_reset", "run"]
+    assert backend_of(app).asked[0] == ("plan_reset", "billing", ResetWish("earliest"))
+
+
+@pytest.mark.parametrize("answer", [("enter",), ("escape",), ("q",)])
+async def test_cancel_has_the_focus_and_nothing_runs(answer: tuple[str, ...]) -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        await pilot.press("r", "enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+        await pilot.press(*answer)
+        await pilot.pause()
+        assert isinstance(app.screen, HomeScreen)
+    assert [asked[0] for asked in backend_of(app).asked] == ["plan_reset"]
+
+
+async def test_the_value_is_checked_while_it_is_typed() -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        await pilot.press("r", "right", "right")
+        await until_seen(pilot, "an offset, for example 18204")
+        await pilot.press("tab", *"12x", "enter")
+        await until_seen(pilot, "takes a whole number, not '12x'")
+        assert isinstance(app.screen, Form), "enter does not go on with a wrong value"
+        await pilot.press("backspace", "enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+    assert backend_of(app).asked[0][2] == ResetWish("offset", "12")
+
+
+async def test_a_reset_can_be_limited_to_the_partition_under_the_cursor() -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        await pilot.press("enter")
+        await until_seen(pilot, "billing-client")
+        await pilot.press("j", "r")
+        await until_seen(pilot, "all topics", "orders:1")
+        await pilot.press("tab", "right", "right", "enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+    assert backend_of(app).asked[0][2] == ResetWish("earliest", "", (("orders", (1,)),))
+
+
+async def test_the_dialog_speaks_of_what_the_cursor_stood_on_when_the_key_was_pressed() -> None:
+    found = FakeInspect()
+    app = fake_app(found=found)
+    async with opened(app) as pilot:
+        await pilot.press("r")
+        found.kafka_side = kafka_snapshot(
+            tuple(
+                replace(g, status=Status.LOST) if g.name == "inventory" else g for g in groups() if g.name != "billing"
+            )
+        )
+        app.look_now()
+        await until(
+            pilot, lambda: app.store.kafka is not None and all(r.name != "billing" for r in app.store.kafka.rows)
+        )
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+    assert backend_of(app).asked[0][1] == "billing"
+
+
+async def test_a_plan_that_fails_is_said_in_one_line() -> None:
+    app = fake_app()
+    backend_of(app).error = Refused("group 'billing' has 3 members: stop them first")
+    async with opened(app) as pilot:
+        await pilot.press("r", "enter")
+        await until_seen(pilot, "has 3 members")
+        assert isinstance(app.screen, HomeScreen)
+
+
+async def test_a_production_profile_wants_the_name_typed() -> None:
+    app = fake_app(production=True)
+    async with opened(app) as pilot:
+        await pilot.press("r", "enter")
+        await until_seen(pilot, "type billing to go on")
+        await pilot.press("right", "enter")
+        await pilot.pause()
+        assert not any(asked[0] == "run" for asked in backend_of(app).asked), "Apply is off"
+    assert not any(asked[0] == "run" for asked in backend_of(app).asked)
+
+
+async def test_production_goes_on_once_the_name_stands_there() -> None:
+    app = fake_app(production=True)
+    async with opened(app) as pilot:
+        await pilot.press("r", "enter")
+        await until_seen(pilot, "type billing to go on")
+        app.screen.query_one("#plan--name").focus()
+        await pilot.press(*"billing", "enter", "enter")
+        await until_seen(pilot, "✔ done")
+
+
+async def test_redrive_of_all_of_some_and_with_limits() -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        await pilot.press("tab", "R")
+        await until_seen(pilot, "redrive sqs:image-resize-jobs-dlq", "5 is a good canary")
+        await pilot.press("5", "tab", *"2.5", "tab", "right", "right", "enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+        await pilot.press("escape")
+        await pilot.press("colon", *"dlq image-resize-jobs-dlq", "enter")
+        await until_seen(pilot, "failures 4")
+        await pilot.press("j", "R")
+        await until_seen(pilot, "41 of this failure")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+        await pilot.press("escape", "tab", "space", "j", "space", "R")
+        await until_seen(pilot, "2 marked")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+    wishes = [asked[2] for asked in backend_of(app).asked if asked[0] == "plan_redrive"]
+    assert wishes[0] == RedriveWish(limit=5, rate=2.5, engine="client")
+    assert len(wishes[1].ids) == 41 and len(wishes[2].ids) == 2
+
+
+async def test_a_queue_redrives_its_dead_letter_queue_and_one_without_says_so() -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        await pilot.press("tab", "j", "R")
+        await until_seen(pilot, "redrive sqs:image-resize-jobs-dlq")
+        await pilot.press("escape", "j", "j", "j", "R")
+        await until_seen(pilot, "invoices has no dead-letter queue")
+
+
+async def test_progress_is_shown_and_x_stops_at_a_safe_point() -> None:
+    app = fake_app()
+    backend_of(app).go_on = threading.Event()
+    async with opened(app) as pilot:
+        await pilot.press("r", "enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+        await pilot.press("right", "enter")
+        await until_seen(pilot, "3 of 6", "50 %", "12/s", "half of it", "running …")
+        await pilot.press("x")
+        await until_seen(pilot, "cancelled", "3 left")
+        await until(pilot, lambda: "r resume" in screen_lines(app)[-1] or "u undo" in screen_lines(app)[-1])
+
+
+async def test_leaving_while_a_change_runs_stops_it_and_says_how_to_go_on() -> None:
+    app = fake_app()
+    backend_of(app).go_on = threading.Event()
+    async with opened(app) as pilot:
+        await pilot.press("r", "enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+        await pilot.press("right", "enter")
+        await until_seen(pilot, "running …")
+        await pilot.press("q")
+        await until(pilot, lambda: bool(app.farewell))
+    assert app.farewell == ["6 partitions committed and read back"], "the outcome's own words"
+    running = next(iter(app.running.values()))
+    assert running.outcome is not None and running.outcome.state == "cancelled"
+
+
+async def test_what_failed_is_shown_with_its_problems() -> None:
+    app = fake_app()
+    backend_of(app).outcome = Outcome(
+        "reset-1",
+        "partly",
+        4,
+        2,
+        0,
+        ("4 of 6 done",),
+        (Problem("orders partition 3", "NOT_COORDINATOR", "moved away"),),
+    )
+    async with opened(app) as pilot:
+        await pilot.press("r", "enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+        await pilot.press("right", "enter")
+        await until_seen(pilot, "▲ partly", "2 failed", "NOT_COORDINATOR: moved away")
+
+
+async def test_resume_and_undo_go_through_a_plan_too() -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        await pilot.press("J")
+        await until_seen(pilot, "interrupted")
+        await pilot.press("u")
+        await until_seen(pilot, "it cannot be undone")
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+        await pilot.press("escape", "j", "r")
+        await until_seen(pilot, "nothing to resume: it is done")
+        await pilot.press("u")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+        await pilot.press("right", "enter")
+        await until_seen(pilot, "✔ done")
+    asked = [asked[0] for asked in backend_of(app).asked]
+    assert asked == ["plan_resume", "plan_undo", "run"]
+
+
+async def test_cancel_reaches_a_job_of_another_process() -> None:
+    app = fake_app()
+    backend_of(app).found_jobs = (job("running", finished=None),)
+    async with opened(app) as pilot:
+        await pilot.press("J")
+        await until_seen(pilot, "running")
+        await pilot.press("x")
+        await until_seen(pilot, "asked reset-20261123-141207-7k3f to stop")
+    assert backend_of(app).asked == [("cancel", "reset-20261123-141207-7k3f")]
+
+
+async def test_read_only_takes_the_actions_away_everywhere() -> None:
+    app = fake_app(read_only=True)
+    async with opened(app, (160, 60)) as pilot:
+        assert "read-only" in screen_lines(app)[0]
+        assert "r reset" not in seen(app) and "R redrive" not in seen(app)
+        await pilot.press("r", "tab", "R", "tab", "r", "R")
+        assert isinstance(app.screen, HomeScreen), "the keys do nothing"
+        await pilot.press("colon", *"redrive", "enter")
+        await until_seen(pilot, "no command :redrive")
+        await pilot.press("question_mark")
+        await until_seen(pilot, "on this screen (home)")
+        assert "move dead letters back" not in seen(app) and ":reset" not in seen(app)
+        await pilot.press("escape", "J")
+        await until_seen(pilot, "interrupted")
+        await pilot.press("r", "u", "x")
+        await pilot.pause()
+        assert "resume" not in screen_lines(app)[-1]
+    assert backend_of(app).asked == []
+
+
+async def test_the_demo_has_its_keys_and_its_line_and_nobody_else() -> None:
+    story = FakeStory()
+    app = fake_app(story)
+    async with opened(app, (160, 50)) as pilot:
+        await until_seen(pilot, "▲ a bad release is out", "billing stalls")
+        assert "F deploy the fix" in screen_lines(app)[-1]
+        await pilot.press("F")
+        assert story.told == ["fix"]
+        await until_seen(pilot, "● a good release is out")
+        await pilot.press("enter", "B")
+        assert story.told == ["fix", "break"]
+    plain = fake_app()
+    async with opened(plain, (160, 50)) as pilot:
+        await pilot.press("F", "B")
+        assert "release" not in seen(plain) and "deploy" not in seen(plain)
