@@ -58,7 +58,7 @@ class World:
                     entry["MessageDeduplicationId"] = str(hash(body) & 0xFFFFFFFFFF)
                 entries.append(entry)
             answer = self.client.send_message_batch(QueueUrl=url or self.dlq_url, Entries=entries)
-            assert "Failed" not in answer, answer
+            assert not answer.get("Failed"), answer
             return {batch[int(done["Id"])]: done["MessageId"] for done in answer["Successful"]}
 
         out: dict[str, str] = {}

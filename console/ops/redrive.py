@@ -123,10 +123,11 @@ def _client_outcome(sqs: SqsClient, job: str, planned: RedrivePlan, engine: Engi
     unfinished = ledger.unfinished()
     pending = len(unfinished)
     total = planned.total
-    if total is not None and not engine.drained:
-        left = max(pending, total - done - failed)
-    else:
-        left = pending
+    # Empty but for what waits behind a failed message of its FIFO group, and hides more of it.
+    emptied = engine.drained and not ledger.behind
+    left = pending + ledger.behind
+    if total is not None and not emptied:
+        left = max(left, total - done - failed)
     if ledger.fatal is not None:
         state: JobState = "partly" if done else "failed"
     elif cancelled and left:
@@ -154,7 +155,9 @@ def _client_outcome(sqs: SqsClient, job: str, planned: RedrivePlan, engine: Engi
         lines.append(
             f"the filter could not be applied to {plural(engine.where.errors, 'message')}: {engine.where.first_error}"
         )
-    if engine.drained and total is not None and done + failed < total:
+    if ledger.behind:
+        lines.append("a FIFO group stops at its first failure: what stands behind it stays, in order")
+    if emptied and total is not None and done + failed < total:
         lines.append(
             f"{counted(total - done - failed)} of the ~{counted(total)} planned were not in the queue any more"
         )

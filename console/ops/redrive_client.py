@@ -278,7 +278,7 @@ class Engine:
             for group in stopped:
                 self.ledger.stop_group(group)
             # Kept leased, so that the group stays blocked and nothing of it is read again.
-            self.ledger.hold([job.message for job in jobs if (job.message.group_id or "") in stopped])
+            self.ledger.hold([job.message for job in jobs if (job.message.group_id or "") in stopped], behind=True)
             jobs = [job for job in jobs if (job.message.group_id or "") not in stopped]
 
     def _prepared(self, messages: Sequence[Received]) -> list[_Job]:

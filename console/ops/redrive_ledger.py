@@ -51,6 +51,7 @@ class Ledger:
         self._unselected: set[str] = set()
         self._held: dict[str, str] = {}
         self._stopped_groups: set[str] = set()
+        self._behind: set[str] = set()
         self._damage: dict[str, int] = {}
         self.bounced: set[str] = set()
         self.problems: list[Problem] = []
@@ -91,6 +92,7 @@ class Ledger:
                 # Its lease ran out while another worker has it: that worker deletes it, with what it knows then.
                 return Verdict.HOLD, False
             if message.group_id is not None and message.group_id in self._stopped_groups:
+                self._behind.add(key)
                 return self._hold(message), False
             if state is None and self._full():
                 return Verdict.OVER, False
@@ -173,11 +175,13 @@ class Ledger:
         with self._lock:
             self._stopped_groups.add(group)
 
-    def hold(self, messages: Collection[Received]) -> None:
-        """Keep messages leased until the end."""
+    def hold(self, messages: Collection[Received], behind: bool = False) -> None:
+        """Keep messages leased until the end; `behind` a message of their FIFO group that failed."""
         with self._lock:
             for message in messages:
                 self._held[message.id] = message.receipt
+                if behind:
+                    self._behind.add(message.id)
 
     def take_held(self) -> dict[str, str]:
         """The messages kept leased (id -> newest receipt handle); they are no longer kept."""
@@ -202,6 +206,12 @@ class Ledger:
     def failed(self) -> int:
         """Messages that were refused and stay where they are."""
         return self._failed
+
+    @property
+    def behind(self) -> int:
+        """Messages seen that stay because an earlier one of their FIFO group failed."""
+        with self._lock:
+            return len(self._behind)
 
     @property
     def unselected(self) -> int:
