@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from console.errors import LogqError
@@ -56,7 +56,14 @@ class _Look:
     group_problems: dict[str, Problem] = field(default_factory=dict)
     reach: dict[Partition, Reach] = field(default_factory=dict)
     broker_problems: dict[int, Problem] = field(default_factory=dict)
+    listed: set[int] = field(default_factory=set)
+    """Brokers that have told which groups they coordinate."""
     answered: set[int] = field(default_factory=set)
+    """Brokers that have answered anything."""
+
+    def earlier(self) -> Mapping[str, Group]:
+        """The groups of the look before, by name."""
+        return {g.name: g for g in self.before.groups} if self.before else {}
 
 
 async def snapshot(
@@ -118,6 +125,7 @@ async def _coordinator(cluster: Cluster, look: _Look, broker: int, deadline: flo
         look.broker_problems[broker] = Problem(f"broker {broker}", error.code, error.message)
         return set()
     look.answered.add(broker)
+    look.listed.add(broker)
     if problem:
         look.broker_problems[broker] = problem
     # A broker that has just woken may still list groups that have moved: the first to name one keeps it.
@@ -153,6 +161,10 @@ async def _fetch(cluster: Cluster, look: _Look, groups: list[Listed], deadline: 
                 for name in names:
                     if name not in look.committed:
                         look.group_problems.setdefault(name, Problem(f"group {name}", error.code, error.message))
+        for g in waiting:
+            if g.name not in look.committed and g.name not in look.group_problems:
+                left_out = Problem(f"group {g.name}", "NO_ANSWER", "its coordinator left it out of its answer")
+                look.group_problems[g.name] = left_out
         if not moved or loop.time() + RETRY_PAUSE >= deadline:
             return
         await asyncio.sleep(RETRY_PAUSE)
@@ -222,8 +234,11 @@ async def reach(
 
 def _picture(look: _Look, complete: bool) -> KafkaSnapshot:
     now = time.time()
-    groups = {name: _group(look, listed, now) for name, listed in look.groups.items()}
-    groups |= _kept(look, groups, now)
+    before = look.earlier()
+    groups = {name: _group(look, listed, before.get(name), now) for name, listed in look.groups.items()}
+    groups |= {
+        name: _kept(look, old) for name, old in before.items() if name not in groups and _may_hide(look, old, now)
+    }
     topics = tuple(topic(look.metadata, name, look.reach) for name in look.metadata.topics)
     brokers = _brokers(look)
     problems = [look.broker_problems[b] for b in sorted(look.broker_problems)]
@@ -260,7 +275,7 @@ def _brokers(look: _Look) -> tuple[Broker, ...]:
     return tuple(brokers)
 
 
-def _group(look: _Look, seen: Listed, now: float) -> Group:
+def _group(look: _Look, seen: Listed, old: Group | None, now: float) -> Group:
     problem = look.group_problems.get(seen.name)
     group = Group(
         seen.name,
@@ -274,37 +289,33 @@ def _group(look: _Look, seen: Listed, now: float) -> Group:
     committed = look.committed.get(seen.name)
     if committed is not None:
         return replace(group, partitions=partitions(look.metadata, committed, look.reach))
-    old = _earlier(look, seen.name)
     if old is None or old.partitions is None:
         return group
-    why = Problem(f"group {seen.name}", OLD, f"{problem.message if problem else 'not answered yet'}: an older picture")
+    if problem is None:  # the answer is on its way: no reason to alarm anybody
+        return replace(group, partitions=old.partitions, seen_at=old.seen_at)
+    why = Problem(f"group {seen.name}", OLD, f"{problem.message}: an older picture")
     return replace(group, partitions=_aged(old, why), seen_at=old.seen_at, problems=(why,))
 
 
-def _kept(look: _Look, seen: dict[str, Group], now: float) -> dict[str, Group]:
-    """Groups of coordinators that did not answer, as they were seen before."""
-    kept = {}
-    for old in look.before.groups if look.before else ():
-        broker = old.coordinator
-        if old.name in seen or broker is None or not _may_hide(look, broker, old, now):
-            continue
-        told = f"broker {broker}, which coordinates it, has not answered: an older picture"
-        why = Problem(f"group {old.name}", OLD, told)
-        kept[old.name] = replace(old, partitions=_aged(old, why), problems=(why,))
-    return kept
+def _kept(look: _Look, old: Group) -> Group:
+    """A group that nobody lists now, as it was seen before; marked when its coordinator failed to answer."""
+    broker = old.coordinator
+    if broker in look.metadata.brokers and broker not in look.broker_problems:
+        return old
+    told = f"broker {broker}, which coordinates it, does not answer: an older picture"
+    why = Problem(f"group {old.name}", OLD, told)
+    return replace(old, partitions=_aged(old, why), problems=(why,))
 
 
-def _may_hide(look: _Look, broker: int, old: Group, now: float) -> bool:
+def _may_hide(look: _Look, old: Group, now: float) -> bool:
     """Whether a group that nobody lists may still be there: its coordinator is silent, or not replaced yet."""
-    if broker in look.metadata.brokers:
-        return broker in look.broker_problems or broker not in look.answered
+    if old.coordinator is None:
+        return False
+    if old.coordinator in look.metadata.brokers:
+        return old.coordinator in look.broker_problems or old.coordinator not in look.listed
     commits = look.metadata.topics.get("__consumer_offsets")
     unled = commits is not None and any(p.leader is None for p in commits.partitions.values())
     return unled or bool(look.broker_problems) or now - (old.seen_at or 0.0) < _FAILOVER
-
-
-def _earlier(look: _Look, name: str) -> Group | None:
-    return next((g for g in look.before.groups if g.name == name), None) if look.before else None
 
 
 def _aged(old: Group, why: Problem) -> tuple[GroupPartition, ...] | None:

@@ -10,6 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,6 +32,7 @@ from console.errors import Denied, LogqError, Unreachable
 from console.kafka import write
 from console.kafka.client import KafkaClient
 from console.kafka.read import read_last
+from console.model import Problem
 
 pytestmark = pytest.mark.broker
 
@@ -40,6 +50,9 @@ log.dirs={folder}/data
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
 ssl.keystore.type=PEM
 ssl.keystore.location={folder}/server.pem
 ssl.truststore.type=PEM
@@ -286,11 +299,73 @@ def test_the_wrong_protocol_for_a_port(secured: Secured, listener: str, protocol
     assert words in said(secured.settings(listener, **properties), LogqError)
 
 
+@pytest.fixture(scope="module")
+def forbidden(secured: Secured) -> str:
+    """A topic and a group of the same name that alice may not see, and a group "mixed" with commits on both topics."""
+    admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{secured.ports['PLAINTEXT']}"})
+    plain = secured.settings("PLAINTEXT")
+    write.create_topics(plain, {"forbidden": (1, 1, {})})
+    acls = [
+        AclBinding(kind, "forbidden", ResourcePatternType.LITERAL, "User:bob", "*", operation, AclPermissionType.ALLOW)
+        for kind, operation in ((ResourceType.TOPIC, AclOperation.ALL), (ResourceType.GROUP, AclOperation.ALL))
+    ]
+    for future in admin.create_acls(acls).values():
+        future.result(30)
+    client = KafkaClient(plain, timeout=15)
+    for group in ("mixed", "forbidden"):
+        assert set(client.commit_offsets(group, {("secured", 0): 0, ("forbidden", 0): 0}).values()) == {None}
+    client.close()
+    return "forbidden"
+
+
+def test_silence_is_not_absence(secured: Secured, forbidden: str) -> None:
+    """What a user may not see is left out without a word; asked for by name it is a problem with a name."""
+    client = KafkaClient(settings_of(secured, "SASL_SSL PLAIN"), timeout=15)
+    seen = client.snapshot()
+    assert forbidden not in {t.name for t in seen.topics}
+    # Who may list groups sees its name; its offsets are a problem of this group alone.
+    (group,) = [g for g in seen.groups if g.name == forbidden]
+    assert group.partitions is None
+    assert [p.code for p in group.problems] == ["GROUP_AUTHORIZATION_FAILED"]
+    assert not seen.complete
+    assert [p.topic for g in seen.groups if g.name == "mixed" for p in g.partitions or ()] == ["secured"]
+    with pytest.raises(Denied, match="may not describe this topic"):
+        client.topic(forbidden)
+    by_name = client.committed("mixed", [("secured", 0), (forbidden, 0)])
+    assert by_name[("secured", 0)] == 0
+    hidden = by_name[(forbidden, 0)]
+    assert isinstance(hidden, Problem) and hidden.code == "TOPIC_AUTHORIZATION_FAILED"
+    for refused in (
+        client.commit_offsets("mixed", {(forbidden, 0): 0}),
+        client.commit_offsets(forbidden, {("secured", 0): 0}),
+    ):
+        (problem,) = refused.values()
+        assert problem is not None and problem.code in ("TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED")
+    marks = client.watermarks([(forbidden, 0)])[(forbidden, 0)]
+    assert isinstance(marks, Problem) and marks.code == "TOPIC_AUTHORIZATION_FAILED"
+    # A member's assignment betrays what the offsets leave out.
+    address = f"127.0.0.1:{secured.ports['PLAINTEXT']}"
+    consumer = Consumer({"bootstrap.servers": address, "group.id": "mixed", "enable.auto.commit": "false"})
+    consumer.subscribe(["secured", forbidden])
+    try:
+        deadline = time.monotonic() + 30
+        while not consumer.assignment():
+            assert time.monotonic() < deadline
+            consumer.poll(0.2)
+        found = client.group("mixed")
+        (told,) = found.problems
+        assert told.code == "NOT_VISIBLE" and "1 topic of its members not visible" in told.message
+    finally:
+        consumer.close()
+        client.close()
+
+
 def test_a_login_is_renewed_before_it_expires(secured: Secured) -> None:
     """The listener ends a session after 4 s (connections.max.reauth.ms); nobody notices."""
     client = KafkaClient(secured.settings("LOGIN", **secured.login("SCRAM-SHA-256")), timeout=5)
     deadline = time.monotonic() + 9
     while time.monotonic() < deadline:
-        assert client.snapshot().complete
+        seen = client.snapshot()
+        assert seen.problems == () and [b.reachable for b in seen.brokers] == [True]
         time.sleep(0.5)
     client.close()
