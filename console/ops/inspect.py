@@ -220,7 +220,10 @@ def _queue_view(session: Session, name: str, limit: int, force: bool, timeout: f
     letters = _queue_letters(queue(session, name, timeout))
     seen = session.require_sqs().peek(name, limit, force=force, timeout=timeout)
     messages = tuple(sorted(seen.messages, key=lambda m: m.timestamp or 0.0, reverse=True))
-    return DeadLetterView(_with_clusters(letters, messages), messages, seen.whole, seen.note)
+    times = [m.timestamp for m in messages if m.timestamp is not None]
+    if letters.oldest_seconds is None and seen.whole and times:
+        letters = replace(letters, oldest_seconds=max(0.0, time.time() - min(times)))
+    return DeadLetterView(replace(letters, clusters=cluster(messages)), messages, seen.whole, seen.note)
 
 
 def _topic_view(session: Session, name: str, limit: int, timeout: float | None) -> DeadLetterView:
@@ -244,13 +247,24 @@ def _topic_view(session: Session, name: str, limit: int, timeout: float | None) 
     held = seen.records
     whole = held is not None and len(messages) >= held
     note = f"the last {len(messages):,} of {held:,}" if held is not None and not whole else "all of it"
-    letters = replace(_topic_letters(seen), source=tuple(sorted(sources)))
-    return DeadLetterView(_with_clusters(letters, messages), tuple(messages), whole, f"{note}; no group joined")
+    letters = replace(
+        _topic_letters(seen),
+        source=tuple(sorted(sources)),
+        oldest_seconds=_oldest(session, seen, timeout),
+        clusters=cluster(messages),
+    )
+    return DeadLetterView(letters, tuple(messages), whole, f"{note}; no group joined")
 
 
-def _with_clusters(letters: DeadLetters, messages: Sequence[Message]) -> DeadLetters:
-    times = [m.timestamp for m in messages if m.timestamp is not None]
-    oldest = letters.oldest_seconds
-    if oldest is None and times:
-        oldest = max(0.0, time.time() - min(times))
-    return replace(letters, clusters=cluster(messages), oldest_seconds=oldest)
+def _oldest(session: Session, seen: Topic, timeout: float | None) -> float | None:
+    """The age of the oldest record still in a topic: that of the record at each partition's log start. Seconds."""
+    starts = {
+        (seen.name, p.partition): p.start
+        for p in seen.partitions
+        if p.start is not None and p.end is not None and p.end > p.start
+    }
+    if not starts:
+        return None
+    times = session.require_kafka().record_times(starts, timeout=timeout)
+    known = [at for at in times.values() if at is not None]
+    return max(0.0, time.time() - min(known)) if len(known) == len(starts) else None
