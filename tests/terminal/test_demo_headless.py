@@ -1,4 +1,4 @@
-"""`logq demo` as a process without a screen: what it prints, its commands, and that nothing of it stays behind."""
+"""`logq demo` as a process: what it prints, its keys and commands, and that nothing of it stays behind."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from terminal import Terminal
 
 pytestmark = pytest.mark.broker
 
@@ -192,3 +193,22 @@ def test_without_a_terminal_it_waits_for_trouble_prints_the_page_and_ends(tempor
     assert not list(temporary.glob("logq-*"))
     begun = [p for p in Path("/proc").glob("[0-9]*/cmdline") if str(kept).encode() in p.read_bytes()]
     assert not begun
+
+
+def test_on_a_terminal_the_console_opens_and_its_keys_steer_the_story(temporary: Path) -> None:
+    with Terminal("demo", columns=120, lines=36, environment={"TMPDIR": str(temporary)}) as terminal:
+        terminal.wait_for("starting Kafka", 20)
+        terminal.wait_for("image-resize-jobs-dlq", 90)
+        terminal.wait_for("billing", 30)
+        family = descendants(terminal.pid)
+        assert family
+        terminal.press("B")
+        terminal.wait_for("2026.47 is back", 15)
+        terminal.press("F")
+        terminal.wait_for("2026.48 goes out", 15)
+        terminal.press("q")
+        terminal.wait_exit(10)
+        assert terminal.exit_code == 0
+    assert b"Traceback" not in terminal.raw
+    until(lambda: not [pid for pid in family if alive(pid)], 10, "processes end")
+    until(lambda: not list(temporary.glob("logq-*")), 10, "the folder is removed")
