@@ -270,6 +270,41 @@ def test_a_share_group_is_listed(client: KafkaClient, brokers: Brokers, unique: 
     assert (closely.type, closely.state, closely.members) == ("share", "Empty", ())
 
 
+def test_a_share_group_with_a_member(client: KafkaClient, brokers: Brokers, unique: Unique) -> None:
+    """Apache's console share consumer is the member: no Python client has share consumers."""
+    topic, group = make(brokers.bootstrap, unique("shared"), 2), unique("share")
+    ended: list[str] = []
+
+    def consume() -> None:
+        done = brokers.kafka.run_tool(
+            "org.apache.kafka.tools.consumer.ConsoleShareConsumer",
+            *("--bootstrap-server", brokers.bootstrap, "--topic", topic, "--group", group),
+            *("--timeout-ms", "15000"),
+            timeout=120,
+        )
+        ended.append(done.stdout + done.stderr)
+
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    try:
+
+        def assigned() -> bool:
+            assert consumer.is_alive(), ended
+            if group not in {g.name for g in client.snapshot().groups}:
+                return False
+            members = client.group(group).members or ()
+            return any(m.assignment for m in members)
+
+        eventually(assigned, 30)
+        found = client.group(group)
+        assert (found.type, found.state) == ("share", "Stable")
+        (one,) = found.members or ()
+        assert one.assignment == ((topic, (0, 1)),) and one.host == "127.0.0.1"
+        assert [(p.partition, p.end, p.member) for p in found.partitions or ()] == [(0, 0, one.id), (1, 0, one.id)]
+    finally:
+        consumer.join(60)
+
+
 def test_unknown_names_are_not_found(client: KafkaClient, unique: Unique) -> None:
     name = unique("nobody")
     with pytest.raises(NotFound, match=f"no group {name} on this cluster; logq group list shows them"):
