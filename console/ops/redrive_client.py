@@ -43,6 +43,9 @@ FIFO_WINDOW_S = 270.0
 HELD_MOST = 100_000
 """SQS allows about 120,000 messages in flight a queue."""
 
+END_S = 45.0
+"""How long the end of a run waits for the batches in hand; longer than a send waits for its answer."""
+
 _THROTTLED_WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)
 _DAMAGE_TRIES = 3
 _WAIT_S = 0.02
@@ -86,6 +89,7 @@ class Engine:
         self._margin = min(MARGIN_S, planned.lease_seconds / 4)
         self._note = ""
         self._resumed = False
+        self._ended = threading.Event()
         self.drained = False
 
     # ------------------------------------------------------------ before
@@ -123,8 +127,8 @@ class Engine:
     def run(self) -> None:
         """Redrive what the plan says. Ends at `cancel`, at a fatal problem, or when nothing is left to do."""
         last_report = last_look = 0.0
-        stop = threading.Event()
         idle_rounds = 0
+        workers: list[threading.Thread] = []
         patience = time.monotonic() + (self.plan.lease_seconds + 5 if self._resumed else 0)
         try:
             while not self._over():
@@ -150,16 +154,21 @@ class Engine:
                     break
                 moved = self.ledger.done + self.ledger.failed + self.ledger.unselected > before
                 idle_rounds = 0 if moved else idle_rounds + 1
-                if not self._more(idle_rounds, patience, stop):
+                if not self._more(idle_rounds, patience):
                     break
             if self.drained:
                 self._settle_sent()
         finally:
+            # Also when the one who watches has failed: nobody may go on sending for a job that has ended.
+            self._ended.set()
+            ends = time.monotonic() + END_S
+            for worker in workers:
+                worker.join(max(0.0, ends - time.monotonic()))
             self._release_held()
             self.journal.put(self.job, ())
-            self._report()
+        self._report()
 
-    def _more(self, idle_rounds: int, patience: float, stop: threading.Event) -> bool:
+    def _more(self, idle_rounds: int, patience: float) -> bool:
         """After every worker found nothing: whether the counts say that something is left, or comes back soon."""
         now = self._quietly(lambda: counts(self.sqs, self.plan))
         if now is None or now.visible is None:
@@ -175,12 +184,12 @@ class Engine:
         if waits:
             # What the killed run had leased and not yet spooled comes back when its lease ends.
             self._note = f"waiting for {hidden:,} in flight, leased by the run that ended"
-            stop.wait(0.5)
+            self._cancel.wait(0.5)
             return True
         return False
 
     def _over(self) -> bool:
-        return self._cancel.is_set() or self.ledger.fatal is not None or self.ledger.complete
+        return self._cancel.is_set() or self._ended.is_set() or self.ledger.fatal is not None or self.ledger.complete
 
     def _settle_sent(self) -> None:
         """What was SENT and is in the queue no more was deleted: only the line that says so was lost."""
