@@ -47,7 +47,7 @@ def guarded(argv: Sequence[str] | None) -> int:
     except click.ClickException as error:
         complain(_usage(error))
         return error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, click.exceptions.Abort):  # before or after a command's own work
         complain("stopped")
         return STOPPED
     except BrokenPipeError:

@@ -6,11 +6,13 @@ they are gathered into the `Run` of this call.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
 from console.cli.run import Run
+from console.errors import Stopped
 
 _GATHERED = frozenset(
     {
@@ -109,7 +111,12 @@ class Connecting(click.Command):
             value = ctx.params.pop(name)
             if value not in (None, False, {}):
                 run.gather(name, value)
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            if sys.stderr.isatty():
+                sys.stderr.write("\n")  # the terminal has written ^C
+            raise Stopped("stopped") from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The command's own options first, then the ones every command has."""

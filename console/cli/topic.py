@@ -102,6 +102,13 @@ def show_topic(run: Run, topic: str) -> None:
     )
 
 
+_TELLING = (
+    *("cleanup.policy", "retention.ms", "retention.bytes", "min.insync.replicas", "max.message.bytes"),
+    *("message.timestamp.type", "compression.type"),
+)
+"""The settings that explain what people see; the rest is in `-o json`."""
+
+
 def _page(topic: Topic, width: int | None, color: bool) -> list[str]:
     lines = facts(
         [
@@ -109,7 +116,8 @@ def _page(topic: Topic, width: int | None, color: bool) -> list[str]:
             ("partitions", text.count(len(topic.partitions) or None)),
             ("replicas", text.count(_replication(topic))),
             ("records", text.count(topic.records if topic.partitions else None)),
-            *topic.config,
+            *((name, value) for name, value in topic.config if name in _TELLING),
+            *([("settings", f"{len(topic.config)} in all: -o json")] if topic.config else []),
         ],
         color,
     )

@@ -52,7 +52,9 @@ def journal(session: Session) -> Check:
     """Whether the journal can be opened and written: no change runs without it."""
     path = session.settings.state_dir
     try:
-        session.journal.audit("doctor: the journal can be written")
+        # Written and taken away again: a real write that leaves nothing behind.
+        with session.journal.lock(f"doctor {os.getpid()}"):
+            pass
     except LogqError as error:
         return Check("journal", False, str(error), "give a writable folder with LOGQ_STATE_DIR")
     return Check("journal", True, f"{path} can be written")

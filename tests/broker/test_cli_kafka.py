@@ -5,11 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
-from cli_program import logq
+from cli_program import environment, logq
 from kafka_client import commit, committed, join, make_topic, produce
+
+if TYPE_CHECKING:
+    from console.brokers import Brokers
 
 pytestmark = pytest.mark.broker
 
@@ -117,6 +125,27 @@ def test_every_output_says_the_same(kafka: str, seen: tuple[str, str]) -> None:
     assert "\x1b" not in people
 
 
+def test_group_list_agrees_with_apaches_own_tool(brokers: Brokers, seen: tuple[str, str]) -> None:
+    group, topic = seen
+    theirs = brokers.kafka.run_tool(
+        "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+        *("--bootstrap-server", brokers.bootstrap, "--describe", "--all-groups"),
+        timeout=120,
+    )
+    assert theirs.returncode == 0, theirs.stderr
+    lines = [line.split() for line in theirs.stdout.splitlines()]
+    wanted = {(c[0], c[1], int(c[2]), c[3], c[4], c[5]) for c in lines if len(c) >= 6 and c[2].isdigit()}
+    assert (group, topic, 0, "20", "50", "30") in wanted
+    ours = logq("-b", brokers.bootstrap, "group", "list", "-o", "json").json["groups"]
+    # The tool leaves out partitions without a commit that nobody reads; ours lists them with null.
+    assert wanted == {
+        (g["group"], p["topic"], p["partition"], str(p["committed"]), str(p["end"]), str(p["lag"]))
+        for g in ours
+        for p in g["partitions"]
+        if p["committed"] is not None
+    }
+
+
 def test_topics(kafka: str, seen: tuple[str, str]) -> None:
     _, topic = seen
     row = {t["topic"]: t for t in logq("-b", kafka, "topic", "list", "-o", "json").json["topics"]}[topic]
@@ -199,6 +228,24 @@ def test_a_mute_server_ends_within_the_timeout() -> None:
     assert done.code == 1
     assert done.line
     assert done.seconds < 2 + 3
+
+
+def test_ctrl_c_while_nothing_answers_is_130_at_once() -> None:
+    import socket
+
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        waiting = subprocess.Popen(
+            [sys.executable, "-m", "console", "-b", f"127.0.0.1:{mute.getsockname()[1]}", "--timeout", "60", "status"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
+        )  # fmt: skip
+        time.sleep(3)
+        pressed = time.monotonic()
+        waiting.send_signal(signal.SIGINT)
+        out, err = waiting.communicate(timeout=20)
+    assert time.monotonic() - pressed < 2
+    assert (waiting.returncode, out, err) == (130, "", "logq: stopped\n")
 
 
 def test_sqs_in_place_of_kafka_is_one_line(sqs_endpoint: str) -> None:

@@ -244,8 +244,27 @@ def test_what_does_not_exist_is_one_line(kafka: str, stopped: tuple[str, str], u
         assert says in done.line
 
 
+def test_a_group_of_the_new_protocol_is_reset_once_it_is_stopped(kafka: str, unique: Callable[[str], str]) -> None:
+    topic, group = unique("orders"), unique("analytics")
+    make_topic(kafka, topic, 2)
+    produce(kafka, topic, 0, 20)
+    consumer = join(kafka, group, topic, **{"group.protocol": "consumer"})
+    try:
+        while consumer.consume(10, timeout=2.0):
+            pass
+        consumer.commit(asynchronous=False)
+        refused = logq("-b", kafka, "group", "reset", group, "--to-offset", "5", "--execute", "--yes")
+        assert refused.code == 3
+        assert "(consumer, Stable, 1 member)" in refused.out
+    finally:
+        consumer.close()
+    assert committed(kafka, group, topic, 1) == {0: 20}
+    done = logq("-b", kafka, "group", "reset", group, "--to-offset", "5", "--topic", f"{topic}:0", "--execute", "--yes")
+    assert done.code == 0, done.err
+    assert committed(kafka, group, topic, 1) == {0: 5}
+
+
 def test_a_group_with_a_share_consumer_is_refused_with_a_reason(kafka: str, unique: Callable[[str], str]) -> None:
-    """A share group without a client for it: Kafka's own tool makes one by setting its type and start."""
     from console.errors import Refused
     from console.model import Group
     from console.ops import reset
