@@ -25,6 +25,9 @@ from console.model import (
 from console.text import count, duration, plural
 
 MIN_LOOKS = 3
+MIN_BEHIND = 5.0
+"""Less behind than this (seconds) is the normal distance between writing, reading and committing."""
+
 LOSING_HORIZON = 6 * 3600.0
 """Loss further away than this (seconds) is not worth waking anybody for."""
 
@@ -34,7 +37,11 @@ _DEAD_QUEUE_NAMES = ("*-dlq", "*_dlq", "*-dlq.fifo", "*_dlq.fifo", "*-dead-lette
 def partition_status(
     p: GroupPartition, past: Commits | None, ends: Sequence[End], now: float, stall_seconds: float, has_members: bool
 ) -> tuple[Status, str]:
-    """The status of one partition of one group and why, from this look and the past of its commits and its log."""
+    """The status of one partition of one group and why, from this look and the past of its commits and its log.
+
+    `p.lag_seconds` says how far behind it is where that is known: a group a moment behind is not falling behind,
+    whichever way its lag happens to go.
+    """
     if p.problem is not None:
         return Status.UNKNOWN, p.problem.message
     if p.committed is None:
@@ -67,7 +74,8 @@ def partition_status(
         return (Status.STOP if stopped else Status.STALL), f"the commit has not moved {since}"
     if past.rewound_from is not None:
         return Status.REWIND, f"the commit went back by {count(past.rewound_from - p.committed)} and is catching up"
-    if now - past.first_seen >= stall_seconds and everywhere_behind and _never_falls(past, now):
+    far = p.lag_seconds is None or p.lag_seconds >= MIN_BEHIND
+    if far and now - past.first_seen >= stall_seconds and everywhere_behind and _never_falls(past, now):
         return Status.WARN, "falling behind: the lag only grows"
     return Status.OK, ""
 
@@ -108,9 +116,11 @@ def group_health(group: Group, history: History, now: float) -> Group:
     for p in group.partitions or ():
         past = history.commits(group.name, p.topic, p.partition)
         ends = history.ends(p.topic, p.partition)
+        if p.lag_seconds is None:
+            seconds, source = history.behind(p, now)
+            p = replace(p, lag_seconds=seconds, lag_seconds_source=source)
         status, reason = partition_status(p, past, ends, now, history.stall_seconds, has_members)
-        seconds, source = (p.lag_seconds, p.lag_seconds_source) if p.lag_seconds is not None else history.behind(p, now)
-        partitions.append(replace(p, status=status, reason=reason, lag_seconds=seconds, lag_seconds_source=source))
+        partitions.append(replace(p, status=status, reason=reason))
     produced, consumed = history.rates(group, now)
     seen = replace(
         group,

@@ -68,6 +68,14 @@ def test_falling_behind_while_committing() -> None:
     assert "falling behind" in judged.reason
 
 
+def test_a_moment_behind_is_not_falling_behind() -> None:
+    # 100 a second arrive, commits come half a second late and a little later each time.
+    looks: list[Look] = [(t, 100 * t - 50 - t // 4, 100 * t, 0) for t in range(4, 70, 2)]
+    judged = replay(looks)
+    assert judged.lag_seconds is not None and judged.lag_seconds < 1
+    assert judged.status is Status.OK
+
+
 def test_catching_up_is_ok() -> None:
     assert replay([(t, 300 * t, 100 * t + 20_000, 0) for t in range(0, 62, 2)]).status is Status.OK
 
