@@ -130,7 +130,7 @@ async def test_redrive_of_all_of_some_and_with_limits() -> None:
         await pilot.press("5", "tab", *"2.5", "tab", "right", "right", "enter")
         await until(pilot, lambda: isinstance(app.screen, PlanDialog))
         await pilot.press("escape")
-        await pilot.press("colon", *"dlq image-resize-jobs-dlq", "enter")
+        app.run_command("dlq image-resize-jobs-dlq")
         await until_seen(pilot, "failures 4")
         await pilot.press("j", "R")
         await until_seen(pilot, "41 of this failure")
