@@ -80,7 +80,8 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Connection and output options may stand here or after the verb, where they win. "
-    "Without a command, logq opens the console. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused, "
+    "Without a command, logq opens the console. Exit codes: 0 done (what could not be seen is named on stderr, "
+    "in JSON under problems), 1 failed, 2 wrong usage, 3 refused, "
     "4 partly done, 5 a condition does not hold, 130 stopped.",
 )
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show the version.")

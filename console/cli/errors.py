@@ -6,6 +6,7 @@ is a bug and says so; `LOGQ_DEBUG=1` shows its traceback.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from console.text import safe
 
 FAILED = 1
 STOPPED = Stopped.exit_code
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EIO})
 
 
 def complain(message: str) -> None:
@@ -36,7 +38,6 @@ def guarded(argv: Sequence[str] | None) -> int:
     run = Run()
     try:
         code = root.main(args=None if argv is None else list(argv), prog_name="logq", standalone_mode=False, obj=run)
-        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except LogqError as error:
         complain(str(error))
@@ -51,9 +52,11 @@ def guarded(argv: Sequence[str] | None) -> int:
         complain("stopped")
         return STOPPED
     except BrokenPipeError:
-        _silence_stdout()
         return FAILED
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _UNWRITABLE:  # click's own help and version
+            complain(f"cannot write the output: {error.strerror}")
+            return FAILED
         if os.environ.get("LOGQ_DEBUG"):
             import traceback
 
@@ -64,6 +67,7 @@ def guarded(argv: Sequence[str] | None) -> int:
         return FAILED
     finally:
         run.close()
+        _let_go_of_stdout()
 
 
 def _usage(error: click.ClickException) -> str:
@@ -72,10 +76,14 @@ def _usage(error: click.ClickException) -> str:
     return f"{message} (see {context.command_path} --help)" if isinstance(context, click.Context) else message
 
 
-def _silence_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter's last flush does not complain about the closed pipe."""
+def _let_go_of_stdout() -> None:
+    """Flush what is left; when nobody takes it, point stdout at nothing, so that the interpreter's end is quiet too."""
     try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
+        sys.stdout.flush()
     except (OSError, ValueError):
-        pass
+        try:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, sys.stdout.fileno())
+            os.close(null)
+        except (OSError, ValueError):
+            pass

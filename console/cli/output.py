@@ -20,6 +20,7 @@ from typing import Any, Generic, Literal, TypeVar
 from console.cli.run import Run
 from console.cli.shapes import problems as problem_list
 from console.cli.shapes import when
+from console.errors import Failed
 from console.model import Problem, Severity
 from console.text import clip, safe
 
@@ -100,12 +101,21 @@ def note(line: str) -> None:
 
 
 def write(text: str) -> None:
-    """Write to stdout; what its encoding cannot carry is spelt out rather than an error."""
+    """Write to stdout; what its encoding cannot carry is spelt out rather than an error.
+
+    Raises `Failed` when it cannot be written (a full disk), `BrokenPipeError` when nobody reads any more.
+    """
     try:
-        sys.stdout.write(text)
-    except UnicodeEncodeError:
-        encoding = sys.stdout.encoding or "ascii"
-        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        try:
+            sys.stdout.write(text)
+        except UnicodeEncodeError:
+            encoding = sys.stdout.encoding or "ascii"
+            sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Failed(f"cannot write the output: {error.strerror}") from None
 
 
 def terminal_width() -> int | None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -179,3 +182,21 @@ def test_empty_lists_still_have_a_heading(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == ",".join(shapes.QUEUE) + "\n"
     emit(run_as("jsonl"), Answer({"queues": []}, [], shapes.QUEUE, lambda width, color: []))
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["config", "path"], ["config", "show", "-o", "json"]])
+def test_a_full_disk_is_a_failure_in_one_line(argv: list[str], tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.fail("this system has no /dev/full to try it on")
+    with full.open("w") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "console", *argv],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "logq: cannot write the output: No space left on device\n"
