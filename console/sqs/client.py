@@ -219,13 +219,6 @@ class SqsClient:
         limit = timeout or self.timeout
         ends = time.monotonic() + limit
         queue = self.queue(name, limit)
-        stop = cancel or threading.Event()
-        late = threading.Event()
-
-        class Either(threading.Event):
-            def is_set(self) -> bool:
-                return stop.is_set() or late.is_set()
-
         earlier = self.peek_budget(queue)
 
         def look() -> Peek:
@@ -236,16 +229,12 @@ class SqsClient:
                 timeout=max(0.5, ends - time.monotonic() - 0.5),
                 earlier=earlier,
                 force=force,
-                cancel=Either(),
+                cancel=cancel,
                 on_progress=on_progress,
                 attributes=lambda: inspect.queue_of(queue.url, inspect.attributes(self.raw(), queue.url), time.time()),
             )
 
-        try:
-            found = self._bounded(f"peek the queue {name!r}", ends + 1.0, look)
-        except LogqError:
-            late.set()
-            raise
+        found = self._bounded(f"peek the queue {name!r}", ends + 1.0, look)
         if found.budget.left is not None:
             with self._lock:
                 self._budgets[queue.url] = (time.monotonic(), found.budget)
