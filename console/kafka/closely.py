@@ -161,10 +161,10 @@ async def topic(cluster: Cluster, name: str, deadline: float) -> Topic:
     """One topic with its offsets and configuration (without what is sensitive). Raises `NotFound`, `Denied`."""
     metadata = await cluster.metadata(deadline, [name])
     found = metadata.topics.get(name)
-    if found is None or found.error in (codes.UNKNOWN_TOPIC_OR_PARTITION, 17):
+    if found is None or found.error in (codes.UNKNOWN_TOPIC_OR_PARTITION, codes.INVALID_TOPIC):
         raise NotFound(f"no topic {name} on this cluster; logq topic list shows them")
-    if found.error == 29:
-        raise Denied(f"topic {name}: {codes.words(29)}")
+    if found.error == codes.TOPIC_DENIED:
+        raise Denied(f"topic {name}: {codes.words(codes.TOPIC_DENIED)}")
     reaches, (config, problem) = await asyncio.gather(
         _reach(cluster, metadata, [(name, p) for p in found.partitions], deadline),
         _config(cluster, metadata, name, deadline),
@@ -207,7 +207,7 @@ async def committed(
             result = await offsets.committed_by_name(cluster, coordinator, group, wanted, deadline)
         except WireError as error:
             return dict.fromkeys(wanted, Problem(f"broker {coordinator}", error.code, error.message))
-        moved = {codes.name(code) for code in codes.COORDINATOR_MOVED}
+        moved = codes.names(codes.COORDINATOR_MOVED)
         settling = any(isinstance(v, Problem) and v.code in moved for v in result.values())
         if not settling or loop.time() + RETRY_PAUSE >= deadline:
             return result

@@ -252,7 +252,7 @@ class Cluster:
                 name
                 for name in waiting
                 if isinstance(problem := found.get(name), Problem)
-                and problem.code in {codes.name(code) for code in codes.COORDINATOR_MOVED}
+                and problem.code in codes.names(codes.COORDINATOR_MOVED)
             ]
             if not again or loop.time() + RETRY_PAUSE >= deadline:
                 break

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from console.model import Problem
 
 UNKNOWN_TOPIC_OR_PARTITION = 3
@@ -10,15 +12,15 @@ NOT_LEADER = 6
 COORDINATOR_LOADING = 14
 COORDINATOR_NOT_AVAILABLE = 15
 NOT_COORDINATOR = 16
-UNKNOWN_MEMBER = 25
 UNSUPPORTED_VERSION = 35
-GROUP_ID_NOT_FOUND = 69
-UNSTABLE_OFFSET_COMMIT = 88
+INVALID_TOPIC = 17
+TOPIC_DENIED = 29
+CLUSTER_DENIED = 31
 
 COORDINATOR_MOVED = frozenset({COORDINATOR_LOADING, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR})
 """Ask the group's coordinator again, perhaps another broker: the answer is on its way."""
-LEADER_MOVED = frozenset({UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE, NOT_LEADER, 74, 75, 76, 78})
-"""Ask for metadata again, then the leader it names (74 to 78: leader epochs and offsets not settled yet)."""
+LEADER_MOVED = frozenset({UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE, NOT_LEADER, 74, 75, 78})
+"""Ask for metadata again, then the leader it names (74, 75, 78: leader epochs and offsets not settled yet)."""
 
 _WORDS = {
     -1: "the broker failed in an unexpected way; its log says more",
@@ -65,6 +67,12 @@ def name(code: int) -> str:
         return ErrorCode(code).name.upper()
     except ValueError:
         return f"ERROR_{code}"
+
+
+@cache
+def names(some: frozenset[int]) -> frozenset[str]:
+    """The protocol's names of several codes: what problems carry."""
+    return frozenset(name(code) for code in some)
 
 
 def words(code: int) -> str:

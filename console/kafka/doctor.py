@@ -44,7 +44,7 @@ async def _broker(cluster: Cluster, broker: Broker, deadline: float) -> Check:
         remedy = "the address it advertises (advertised.listeners) must be reachable from here"
         return Check(name, False, error.message, remedy)
     if problem:
-        denied = problem.code == codes.name(31)
+        denied = problem.code == codes.name(codes.CLUSTER_DENIED)
         remedy = "these credentials need DESCRIBE on the cluster or its groups" if denied else "ask again in a moment"
         return Check(name, False, problem.message, remedy)
     how = "500 groups a request" if version >= 8 else "one group a request (older than Kafka 3.0)"

@@ -156,7 +156,7 @@ async def partition_offsets(
         await asyncio.sleep(0)
     loop = asyncio.get_running_loop()
     for attempt in range(1, _TRIES):
-        moved = [k for k, v in result.items() if isinstance(v, Problem) and v.code in _LEADER_MOVED]
+        moved = [k for k, v in result.items() if isinstance(v, Problem) and v.code in codes.names(codes.LEADER_MOVED)]
         if not moved or loop.time() + RETRY_PAUSE * attempt >= deadline:
             break
         await asyncio.sleep(RETRY_PAUSE * attempt)
@@ -168,13 +168,6 @@ async def partition_offsets(
             if now is not None:
                 result.update(await _ask_leader(cluster, now, again, timestamp, deadline, isolation))
     return result
-
-
-_LEADER_MOVED = frozenset({"UNKNOWN_TOPIC_OR_PARTITION", "LEADER_NOT_AVAILABLE", "NOT_LEADER_OR_FOLLOWER"}) | {
-    "FENCED_LEADER_EPOCH",
-    "UNKNOWN_LEADER_EPOCH",
-    "OFFSET_NOT_AVAILABLE",
-}
 
 
 def by_leader(metadata: Metadata, partitions: Iterable[Partition]) -> dict[int | None, list[Partition]]:
@@ -256,7 +249,7 @@ async def commit(
             missing = coordinator or codes.problem(f"group {group}", codes.COORDINATOR_NOT_AVAILABLE)
             return result | dict.fromkeys(waiting, missing)
         result |= await _commit_at(cluster, coordinator, group, waiting, deadline)
-        moved = {codes.name(code) for code in codes.COORDINATOR_MOVED}
+        moved = codes.names(codes.COORDINATOR_MOVED)
         waiting = {k: waiting[k] for k in waiting if (p := result[k]) is not None and p.code in moved}
         if loop.time() + RETRY_PAUSE >= deadline:
             break

@@ -27,7 +27,10 @@ def configuration(settings: KafkaSettings, **properties: Any) -> dict[str, Any]:
 
     Raises `UsageError` for settings that make no sense.
     """
-    given = {name if name.endswith("_cb") else name.replace("_", "."): value for name, value in properties.items()}
+    given = {
+        name if name.endswith("_cb") or name.startswith("on_") else name.replace("_", "."): value
+        for name, value in properties.items()
+    }
     return {**confluent(settings), **given}
 
 

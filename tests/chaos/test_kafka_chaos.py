@@ -177,15 +177,16 @@ def test_one_frozen_broker_when_asking_for_one_group(scene: Scene) -> None:
     try:
         # A change whose answer does not come is said to be unknown, never done (asked before the others take over).
         started = time.monotonic()
-        result = scene.client.commit_offsets(mine, {(scene.topic, 0): 4}, timeout=2)
-        assert time.monotonic() - started < 2.6
+        result = scene.client.commit_offsets(mine, {(scene.topic, 0): 4}, timeout=1)
+        assert time.monotonic() - started < 1.6
         (problem,) = result.values()
         assert problem is not None and problem.code == "TIMEOUT"
-        for call in (lambda: scene.client.group(mine, timeout=3), lambda: scene.client.group("nobody", timeout=3)):
+        # Before the cluster gives the frozen node up (5 s) a name that nobody else lists may be its own.
+        for name in (mine, "nobody"):
             started = time.monotonic()
-            with pytest.raises(LogqError, match=r"did not answer|no answer"):
-                call()
-            assert time.monotonic() - started < 3.6
+            with pytest.raises(Unreachable, match=r"is not listed by the brokers that answered, but .*answer"):
+                scene.client.group(name, timeout=1)
+            assert time.monotonic() - started < 1.6
         found = scene.client.group(other, timeout=3)
         assert [p.committed for p in found.partitions or ()] == [4] * 6
         marks = scene.client.watermarks([(scene.topic, p) for p in range(6)], timeout=3)
