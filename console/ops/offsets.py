@@ -114,7 +114,7 @@ def _integer(value: str, option: str, least: int) -> int:
 @dataclass(frozen=True, slots=True)
 class Position:
     """A partition as it was seen before a reset. `timed` is the offset at the strategy's time (None: no record that
-    late), `problem` says why something could not be seen.
+    late), `problem` says why something could not be seen, `remark` what is special about its commit.
     """
 
     topic: str
@@ -124,6 +124,7 @@ class Position:
     end: int | None
     timed: int | None = None
     problem: str = ""
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ def entry(position: Position, strategy: Strategy) -> ResetEntry:
     old, start, end = position.committed, position.start, position.end
     if position.problem or start is None or end is None:
         return _unchanged(position, position.problem or "left alone: its log could not be seen")
-    notes = _standing(old, start, end)
+    notes = ([position.remark] if position.remark else []) + _standing(old, start, end)
     new = _target(position, strategy, start, end, notes.append)
     if new is None:
         return _unchanged(position, "; ".join(notes))

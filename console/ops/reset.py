@@ -18,7 +18,7 @@ from console.model import Group, Job, JobState, Outcome, Problem, Progress
 from console.ops.command import command_line
 from console.ops.guard import require_writable
 from console.ops.offsets import ResetEntry, Strategy, TopicPartition, parse_selection, parse_strategy
-from console.ops.reset_plan import EMPTY_STATES, ResetPlan, again, in_use, plan
+from console.ops.reset_plan import EMPTY_STATES, UNDECIDED, ResetPlan, again, in_use, plan
 from console.ops.reset_words import csv, to_json, view
 from console.text import DASH, plural
 
@@ -166,7 +166,7 @@ def _revalidated(
     if seen.members or seen.state.lower() not in EMPTY_STATES:
         raise Refused(in_use(group, seen.state, seen.members or ()))
     keys = [(e.topic, e.partition) for e in changes]
-    committed = client.committed(group, keys)
+    committed = _commits(session, group, keys)
     marks = client.watermarks(keys)
     kept: list[ResetEntry] = []
     lines: list[str] = []
@@ -222,12 +222,26 @@ def _read_back(
 ) -> Mapping[TopicPartition, int | Problem | None]:
     """What the group's commits read now: the answers to the commits alone prove nothing."""
     try:
-        return session.require_kafka().committed(group, [(e.topic, e.partition) for e in changes])
+        return _commits(session, group, [(e.topic, e.partition) for e in changes])
     except LogqError as error:
         raise Failed(
             f"the commits of group {group!r} were sent but could not be read back: {error}; "
             f"logq group show {group} says where it is, logq job undo {job} goes back"
         ) from None
+
+
+def _commits(
+    session: Session, group: str, keys: Sequence[TopicPartition]
+) -> dict[TopicPartition, int | Problem | None]:
+    """The group's commits now; where a transaction is open, the last one that is decided."""
+    client = session.require_kafka()
+    found: dict[TopicPartition, int | Problem | None] = dict(client.committed(group, keys))
+    open_ones = {key for key, value in found.items() if isinstance(value, Problem) and value.code == UNDECIDED}
+    if open_ones:
+        for p in client.group(group).partitions or ():
+            if (p.topic, p.partition) in open_ones:
+                found[p.topic, p.partition] = p.problem or p.committed
+    return found
 
 
 def _judged(

@@ -20,6 +20,7 @@ Selection = Sequence[tuple[str, tuple[int, ...] | None]]
 """Topics, each with its partitions (None: all of them)."""
 
 EMPTY_STATES = ("empty", "dead")
+UNDECIDED = "UNSTABLE_OFFSET_COMMIT"
 _FOREIGN = {
     "share": "a share group keeps no such offsets; Kafka's kafka-share-groups --reset-offsets moves its start",
     "streams": "a streams group also has state to reset; use Kafka's kafka-streams-groups --reset-offsets",
@@ -84,6 +85,8 @@ def plan(
     if not positions:
         raise UsageError(f"group {group!r} has no commits to start from: name topics with --topic TOPIC")
     problems = list(seen.problems)
+    if seen.partitions:
+        positions = _decided(session, group, positions)
     if strategy.timed:
         positions = _timed(session, positions, strategy.at)
     entries = [entry(position, strategy) for position in positions]
@@ -158,6 +161,25 @@ def _topic_positions(
             f"topic {name!r} has no partition {', '.join(map(str, sorted(missing)))}; it has {len(held)}, from 0"
         )
     return [held[partition] for partition in sorted(held) if wanted is None or partition in wanted]
+
+
+def _decided(session: Session, group: str, positions: Sequence[Position]) -> list[Position]:
+    """The positions, their commits asked for by name: only so does an open transaction or a forbidden topic show.
+
+    A reset wins over the offsets of an open transaction (seen on 4.3), so that is said and no obstacle.
+    """
+    asked = [(p.topic, p.partition) for p in positions if not p.problem]
+    answers = session.require_kafka().committed(group, asked) if asked else {}
+    found = []
+    for p in positions:
+        answer = answers.get((p.topic, p.partition))
+        if isinstance(answer, Problem):
+            if answer.code == UNDECIDED:
+                p = replace(p, remark="a transaction is open: its commit is not decided, the reset wins over it")
+            else:
+                p = replace(p, problem=f"left alone: {answer.message}")
+        found.append(p)
+    return found
 
 
 def _timed(session: Session, positions: Sequence[Position], at: float) -> list[Position]:

@@ -294,3 +294,27 @@ def test_a_closed_pipe_is_quiet(kafka: str, stopped: tuple[str, str]) -> None:
     os.close(write)
     assert done.stderr == b""
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize("ending", ["commit", "abort"])
+def test_a_reset_wins_over_an_open_transaction_and_says_so(kafka: str, stopped: tuple[str, str], ending: str) -> None:
+    from confluent_kafka import Consumer, Producer, TopicPartition
+
+    group, topic = stopped
+    producer = Producer({"bootstrap.servers": kafka, "transactional.id": f"tx-{group}"})
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": group})
+    try:
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        producer.send_offsets_to_transaction([TopicPartition(topic, 0, 60)], consumer.consumer_group_metadata(), 30)
+        plan = entries(kafka, group, "--to-offset", "5")
+        assert (plan[0]["old"], plan[0]["new"]) == (40, 5)
+        assert "a transaction is open" in str(plan[0]["note"])
+        assert plan[1]["note"] == ""
+        done = logq("-b", kafka, "group", "reset", group, "--to-offset", "5", "--execute", "--yes", "-o", "json")
+        assert done.code == 0, done.err
+        assert done.json["outcome"]["done"] == 3
+        (producer.commit_transaction if ending == "commit" else producer.abort_transaction)(30)
+    finally:
+        consumer.close()
+    assert committed(kafka, group, topic, 3) == {0: 5, 1: 5, 2: 5}
