@@ -9,10 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 from cli_program import environment, logq
 from kafka_client import commit, committed, join, make_topic, produce
+
+if TYPE_CHECKING:
+    from console.brokers import Brokers
 
 pytestmark = pytest.mark.broker
 
@@ -264,24 +268,42 @@ def test_a_group_of_the_new_protocol_is_reset_once_it_is_stopped(kafka: str, uni
     assert committed(kafka, group, topic, 1) == {0: 5}
 
 
-def test_a_group_with_a_share_consumer_is_refused_with_a_reason(kafka: str, unique: Callable[[str], str]) -> None:
-    from console.errors import Refused
-    from console.model import Group
-    from console.ops import reset
-    from console.ops.offsets import Strategy
+def test_a_share_group_is_refused_with_a_reason(brokers: Brokers, unique: Callable[[str], str]) -> None:
+    topic, group = unique("shared"), unique("share")
+    make_topic(brokers.bootstrap, topic, 1)
+    made = brokers.kafka.run_tool(
+        "org.apache.kafka.tools.consumer.group.ShareGroupCommand",
+        *("--bootstrap-server", brokers.bootstrap, "--reset-offsets", "--to-earliest", "--execute"),
+        *("--group", group, "--topic", topic),
+        timeout=120,
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+    done = logq("-b", brokers.bootstrap, "group", "reset", group, "--to-earliest")
+    assert done.code == 3
+    assert "share group" in done.line
+    assert "kafka-share-groups" in done.line
 
-    class Share:
-        """No Python client speaks share groups: the answer of a cluster that has one."""
 
-        def group(self, name: str) -> Group:
-            return Group(name=name, type="share", state="Stable", members=(), partitions=())
-
-    class Session:
-        def require_kafka(self) -> Share:
-            return Share()
-
-    with pytest.raises(Refused, match="share group"):
-        reset.plan(Session(), "shares", Strategy("earliest"))  # type: ignore[arg-type]
+def test_plans_agree_with_apaches_own_tool(brokers: Brokers, stopped: tuple[str, str]) -> None:
+    """Every strategy, against `kafka-consumer-groups --reset-offsets --dry-run --export` in its own CSV."""
+    group, _ = stopped
+    for ours, theirs in (
+        (["--to-latest"], ["--to-latest"]),
+        (["--to-offset", "5000"], ["--to-offset", "5000"]),
+        (["--to-datetime", "2025-10-09T08:53:50.000Z"], ["--to-datetime", "2025-10-09T08:53:50.000"]),
+        (["--to-current"], ["--to-current"]),
+    ):
+        tool = brokers.kafka.run_tool(
+            "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+            *("--bootstrap-server", brokers.bootstrap, "--reset-offsets", "--group", group, "--all-topics"),
+            *("--dry-run", "--export", *theirs),
+            timeout=120,
+        )
+        assert tool.returncode == 0, tool.stdout + tool.stderr
+        wanted = {tuple(line.replace('"', "").split(",")) for line in tool.stdout.splitlines() if line.count(",") == 2}
+        done = logq("-b", brokers.bootstrap, "group", "reset", group, *ours, "--export")
+        assert wanted, tool.stdout
+        assert wanted <= {tuple(line.split(",")) for line in done.out.splitlines()}
 
 
 def test_a_closed_pipe_is_quiet(kafka: str, stopped: tuple[str, str]) -> None:
