@@ -147,7 +147,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "to the next part of the screen (shift+tab: back)",
         "Move",
         _on("home", "group", "topic", "dlq", "messages"),
-        importance=63,
+        importance=69,
     ),
     Action(
         "pane_back",

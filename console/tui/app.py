@@ -24,7 +24,7 @@ from console.tui.backend import Backend, Change
 from console.tui.jobs import Running
 from console.tui.screens.base import ConsoleScreen
 from console.tui.screens.home import HomeScreen
-from console.tui.store import Link, SideName, Store
+from console.tui.store import KafkaPicture, Link, SideName, Store
 from console.tui.subject import Subject
 from console.tui.theme import DARK, PALETTES
 
@@ -121,13 +121,17 @@ class LogqApp(App[int]):
 
     def _start_looking(self) -> None:
         looks: dict[SideName, tuple[Callable[[], Any], float]] = {
-            "kafka": (self.backend.kafka, KAFKA_EVERY),
+            "kafka": (lambda: self.backend.kafka(self._unfinished), KAFKA_EVERY),
             "sqs": (self.backend.sqs, SQS_EVERY),
         }
         for side, (look, every) in looks.items():
             if self.store.links[side].configured:
                 self._pollers[side] = feed.side_poller(self, side, look, every)
                 self._pollers[side].start()
+
+    def _unfinished(self, picture: KafkaPicture) -> None:
+        # Every broker is shown as it answers: a frozen one must not hold up what the others know.
+        feed.partial(self, "kafka", picture)
 
     def set_pace(self, at_home: bool) -> None:
         """Look often at what is on the screen, rarely at the rest: requests cost money."""
@@ -178,7 +182,7 @@ class LogqApp(App[int]):
         if event.picture is not None:
             changed = self.store.arrived(event.side, event.picture, event.generation)
         else:
-            changed = self.store.failed(event.side, event.error or "no answer", event.generation)
+            changed = self.store.failed(event.side, event.error or "no answer", event.generation or 0)
         if not changed:
             return
         self.store.attention = self._attention()

@@ -110,9 +110,17 @@ class Backend:
 
     # ------------------------------------------------------------ looking
 
-    def kafka(self) -> KafkaPicture:
-        """The Kafka side with its lines worked out."""
-        snapshot = self.inspect.kafka(self.session)
+    def kafka(self, on_partial: Callable[[KafkaPicture], None] | None = None) -> KafkaPicture:
+        """The Kafka side with its lines worked out.
+
+        `on_partial` gets it while brokers are still awaited, on a thread of the client's: it must not block.
+        """
+
+        def partial(seen: KafkaSnapshot) -> None:
+            if on_partial is not None:
+                on_partial(KafkaPicture(seen, group_rows(seen)))
+
+        snapshot = self.inspect.kafka(self.session, on_partial=partial)
         return KafkaPicture(snapshot, group_rows(snapshot))
 
     def sqs(self) -> SqsPicture:

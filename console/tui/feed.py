@@ -23,9 +23,14 @@ T = TypeVar("T")
 
 
 class SnapshotArrived(Message):
-    """One side was looked at: its picture, or why there is none. A later one replaces an earlier one in the queue."""
+    """One side was looked at: its picture, or why there is none. A later one replaces an earlier one in the queue.
 
-    def __init__(self, side: SideName, generation: int, picture: Picture | None, error: str | None = None) -> None:
+    An unfinished picture (brokers are still awaited) has no generation: it belongs to the look that is under way.
+    """
+
+    def __init__(
+        self, side: SideName, generation: int | None, picture: Picture | None, error: str | None = None
+    ) -> None:
         super().__init__()
         self.side = side
         self.generation = generation
@@ -77,6 +82,11 @@ def side_poller(target: MessagePump, side: SideName, look: Callable[[], Picture]
         lambda picture, generation: _post(target, SnapshotArrived(side, generation, picture)),
         lambda error, generation: _post(target, SnapshotArrived(side, generation, None, describe(error))),
     )
+
+
+def partial(target: MessagePump, side: SideName, picture: Picture) -> None:
+    """Post an unfinished picture; safe from any thread."""
+    _post(target, SnapshotArrived(side, None, picture))
 
 
 def detail_poller(target: MessagePump, name: str, look: Callable[[], Any], every: float) -> Poller[Any]:

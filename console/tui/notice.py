@@ -83,7 +83,8 @@ def age(seconds: float) -> str:
 
 def trouble(store: Store, now: float) -> Text:
     """What cannot be reached or is old, and how old what is shown is; empty when all is well."""
-    parts: list[Text] = []
+    heads: list[Text] = []
+    rest: list[str] = []
     sides: tuple[SideName, ...] = ("kafka", "sqs")
     for side in sides:
         link = store.links.get(side)
@@ -92,22 +93,18 @@ def trouble(store: Store, now: float) -> Text:
         seconds = link.age(now)
         if link.error is not None:
             old = "nothing seen yet" if seconds is None else f"data is {age(seconds)} old"
-            parts.append(
-                Text.assemble(
-                    ("✖ ", "bold $bad"), (f"{side}: {old}", "bold $warn"), (f", still trying. {link.error}", "$muted")
-                )
-            )
+            heads.append(Text.assemble(("✖ ", "bold $bad"), (f"{side}: {old}", "bold $warn")))
+            rest.append(f"{link.error}; still trying")
         elif seconds is not None and link.stale(now):
-            parts.append(
-                Text.assemble(
-                    ("▲ ", "bold $warn"),
-                    (f"{side}: data is {age(seconds)} old", "bold $warn"),
-                    (", waiting for an answer", "$muted"),
-                )
-            )
+            heads.append(Text.assemble(("▲ ", "bold $warn"), (f"{side}: data is {age(seconds)} old", "bold $warn")))
+            rest.append("waiting for an answer")
         elif (problem := _first_problem(store, side)) is not None:
-            parts.append(Text.assemble(("▲ ", "bold $warn"), (f"{side}: {problem}", "$muted")))
-    return Text("   ").join(parts)
+            heads.append(Text.assemble(("▲ ", "bold $warn"), (f"{side}: {problem}", "$muted")))
+    # How old comes first for both sides: in a narrow terminal the reasons are what is cut.
+    line = Text("  ").join(heads)
+    for words in dict.fromkeys(rest):
+        line.append(f"  {words}", style="$muted")
+    return line
 
 
 def _first_problem(store: Store, side: SideName) -> str | None:

@@ -69,11 +69,12 @@ class Store:
     links: dict[SideName, Link] = field(default_factory=dict)
     _generations: dict[SideName, int] = field(default_factory=dict)
 
-    def arrived(self, side: SideName, picture: Picture, generation: int) -> bool:
-        """Take a picture; False when a newer one is already there."""
-        if generation < self._generations.get(side, 0):
-            return False
-        self._generations[side] = generation
+    def arrived(self, side: SideName, picture: Picture, generation: int | None) -> bool:
+        """Take a picture; False when a newer one is already there. Without a generation it is an unfinished one."""
+        if generation is not None:
+            if generation < self._generations.get(side, 0):
+                return False
+            self._generations[side] = generation
         if isinstance(picture, KafkaPicture):
             self.kafka = picture
         else:

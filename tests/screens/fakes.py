@@ -224,17 +224,25 @@ class FakeInspect:
     kafka_error: Exception | None = None
     sqs_error: Exception | None = None
     hang: threading.Event | None = None
+    partial: KafkaSnapshot | None = None
     looks: int = 0
 
-    def kafka(self, session: Session) -> KafkaSnapshot:
+    def kafka(
+        self,
+        session: Session,
+        timeout: float | None = None,
+        on_partial: Callable[[KafkaSnapshot], None] | None = None,
+    ) -> KafkaSnapshot:
         self.looks += 1
+        if self.partial is not None and on_partial is not None:
+            on_partial(self.partial)
         if self.hang is not None:
             self.hang.wait()
         if self.kafka_error is not None:
             raise self.kafka_error
         return self.kafka_side
 
-    def sqs(self, session: Session) -> SqsSnapshot:
+    def sqs(self, session: Session, timeout: float | None = None) -> SqsSnapshot:
         if self.hang is not None:
             self.hang.wait()
         if self.sqs_error is not None:

@@ -217,6 +217,19 @@ async def test_quit_takes_under_a_second_with_hung_looks(keys: tuple[str, ...]) 
         hang.set()
 
 
+async def test_what_some_brokers_know_is_shown_while_another_is_still_awaited() -> None:
+    hang = threading.Event()
+    found = FakeInspect(partial=kafka_snapshot(groups()[:3], complete=False), hang=hang)
+    app = fake_app(found=found)
+    try:
+        async with app.run_test(size=(120, 36), notifications=True) as pilot:
+            await until(pilot, lambda: "kafka groups 3" in seen(app))
+            hang.set()
+            await until(pilot, lambda: "kafka groups 10" in seen(app))
+    finally:
+        hang.set()
+
+
 async def test_an_answer_that_a_newer_one_has_overtaken_is_dropped() -> None:
     app = fake_app()
     async with opened(app):

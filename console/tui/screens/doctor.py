@@ -16,7 +16,9 @@ from console.tui.pane import Pane
 from console.tui.screens.base import ConsoleScreen
 from console.tui.subject import Subject
 from console.tui.view import SortColumn
+from widgets.detail import Detail, Facts
 from widgets.grid import Column
+from widgets.grid_messages import Moved
 
 CHECK_COLUMNS = (
     Column("sign", "", 1),
@@ -65,6 +67,16 @@ class DoctorScreen(ConsoleScreen):
             placeholder="checking …",
             id="checks",
         )
+        yield Detail(id="check")
+
+    def on_grid_moved(self, event: Moved) -> None:
+        """What has no room in the list stands under it in full."""
+        super().on_grid_moved(event)
+        found = self.subject()
+        if found is not None and isinstance(found.item, Check):
+            check = found.item
+            rows = (("found", check.message), ("what to do", check.remedy or None))
+            self.query_one("#check", Detail).show((Facts(check.name, rows),), check.name)
 
     def look(self) -> Callable[[], tuple[Check, ...]]:
         """All checks."""

@@ -151,6 +151,9 @@ class HomeScreen(ConsoleScreen):
         worst = max((item.severity for item in found), default=Severity.OK)
         pane.heading.show(style="$bad" if worst is Severity.BAD else "$warn")
         self._size_attention()
+        if not had_focus:
+            # While nobody walks in it, the block shows the worst: a cursor that kept its line would hide what is new.
+            pane.grid.action_top()
         if had_focus and not found:
             self.kafka.grid.focus()
 
