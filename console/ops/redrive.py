@@ -139,6 +139,9 @@ def _client_outcome(sqs: SqsClient, job: str, planned: RedrivePlan, engine: Engi
     lines = [f"{counted(done)} redriven from {planned.dlq}" + (f", {counted(failed)} failed" if failed else "")]
     if ledger.fatal is not None:
         lines.append(f"stopped: {ledger.fatal.message}")
+    missing = [key for key in planned.ids if key not in ledger.states]
+    if missing and ledger.fatal is None and not cancelled:
+        lines.append(f"{counted(len(missing))} of the ids asked for not found: {', '.join(missing[:_IDS_NAMED])}")
     if left:
         lines.append(f"{counted(left)} left")
     if ledger.ambiguous:

@@ -175,12 +175,14 @@ class Carrier:
                 job = replace(job, message=replace(job.message, until=now + self.plan.lease_seconds))
             (kept if job.message.until - time.monotonic() >= self._margin else lost).append(job)
         if lost:
-            # Spooled, but not sent: it comes back when its lease has ended, and is leased anew.
+            # Spooled, but not sent: released, to be leased anew.
             self.journal.put(
                 self.job,
                 [Entry(j.message.id, SPOOLED, data=spool.pack(j.message, to.name, j.out.dedup_id)) for j in lost],
             )
             self.ledger.set([job.message.id for job in lost], SPOOLED)
+            stale = {job.message.id: job.message.receipt for job in lost}
+            self.quietly(lambda: lease.extend(self.sqs.raw(), self.plan.url, stale, 0))
         return kept
 
     def _send(self, to: Destination, jobs: Sequence[_Job]) -> dict[str, Result]:
@@ -239,7 +241,7 @@ class Carrier:
         for _, problem in refused:
             self.ledger.problem(problem)
         if arrived:
-            self.delete(arrived)
+            self.delete(self.ledger.newest(arrived))
         return set(arrived)
 
     def delete(self, receipts: dict[str, str], told: bool = True) -> None:

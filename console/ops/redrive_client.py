@@ -67,6 +67,7 @@ class Engine:
         self._note = ""
         self._resumed = False
         self._ended = threading.Event()
+        self._sent_before: set[str] = set()
         self.drained = False
 
     # ------------------------------------------------------------ before
@@ -94,6 +95,7 @@ class Engine:
             self._carrier.ambiguous(unsure, "the run ended between INTENT and SENT")
         if delete:
             # Most of these are gone already; what is not comes to sight again.
+            self._sent_before.update(delete)
             self._carrier.delete(delete, told=False)
         if release:
             # The leases of the killed run, where they still hold; a stale receipt handle is refused, which is as good.
@@ -169,8 +171,8 @@ class Engine:
         return self._cancel.is_set() or self._ended.is_set() or self.ledger.fatal is not None or self.ledger.complete
 
     def _settle_sent(self) -> None:
-        """What was SENT and is in the queue no more was deleted: only the line that says so was lost."""
-        gone = self.ledger.in_state(SENT)
+        """What the killed run had SENT and is in the queue no more was deleted: only the line saying so was lost."""
+        gone = [key for key in self.ledger.in_state(SENT) if key in self._sent_before]
         self.journal.put(self.job, [Entry(key, DELETED, note="the original was gone at the end") for key in gone])
         self.ledger.set(gone, DELETED)
 
@@ -226,6 +228,7 @@ class Engine:
                 take.append(message)
             elif verdict is Verdict.DELETE:
                 delete[message.id] = message.receipt
+                self._sent_before.discard(message.id)
             elif verdict is Verdict.OVER:
                 release[message.id] = message.receipt
         if delete:

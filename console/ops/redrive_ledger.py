@@ -52,6 +52,7 @@ class Ledger:
         self._held: dict[str, str] = {}
         self._stopped_groups: set[str] = set()
         self._behind: set[str] = set()
+        self._newest: dict[str, str] = {}
         self._damage: dict[str, int] = {}
         self.bounced: set[str] = set()
         self.problems: list[Problem] = []
@@ -89,7 +90,8 @@ class Ledger:
             if state == FAILED or key in self._unselected:
                 return self._hold(message), False
             if key in self._busy:
-                # Its lease ran out while another worker has it: that worker deletes it, with what it knows then.
+                # Its lease ran out while another worker has it: that worker deletes it, with this newer handle.
+                self._newest[key] = message.receipt
                 return Verdict.HOLD, False
             if message.group_id is not None and message.group_id in self._stopped_groups:
                 self._behind.add(key)
@@ -182,6 +184,11 @@ class Ledger:
                 self._held[message.id] = message.receipt
                 if behind:
                     self._behind.add(message.id)
+
+    def newest(self, receipts: dict[str, str]) -> dict[str, str]:
+        """The receipt handles with those replaced that a later receive made stale."""
+        with self._lock:
+            return {key: self._newest.pop(key, receipt) for key, receipt in receipts.items()}
 
     def take_held(self) -> dict[str, str]:
         """The messages kept leased (id -> newest receipt handle); they are no longer kept."""

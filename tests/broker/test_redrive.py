@@ -149,6 +149,7 @@ def test_an_id_that_is_not_there_is_told(session: Session, world: World) -> None
     world.fill(numbered(3))
     outcome = redrive.run(session, redrive.plan(session, world.dlq, ids=["not-there"]))
     assert outcome.done == 0 and outcome.state != "done"
+    assert any("not found: not-there" in line for line in outcome.lines)
     assert world.counts(world.dlq_url) == (3, 0)
 
 

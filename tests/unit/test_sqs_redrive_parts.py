@@ -47,6 +47,14 @@ def test_a_message_is_sent_once_and_deleted_when_seen_again() -> None:
     assert state.done == 1
 
 
+def test_the_newest_receipt_handle_deletes() -> None:
+    state = ledger()
+    state.claim(message())
+    # The lease ran out during the send, and another worker received it again.
+    state.claim(replace(message(), receipt="newer"))
+    assert state.newest({"a": "receipt-a", "b": "receipt-b"}) == {"a": "newer", "b": "receipt-b"}
+
+
 def test_a_copy_that_came_back_is_not_sent_again() -> None:
     state = ledger()
     state.claim(message())
