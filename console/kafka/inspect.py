@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from console.errors import LogqError
 from console.kafka import codes, offsets
 from console.kafka.cluster import RETRY_PAUSE, Cluster, Metadata
+from console.kafka.collector import held_back
 from console.kafka.groups import Listed, listed
 from console.kafka.offsets import COMMITTED, EARLIEST, LATEST, UNCOMMITTED, Committed, Partition
 from console.kafka.wire import WireError
@@ -85,7 +86,7 @@ async def snapshot(
     running: set[asyncio.Task[set[str]]] = {
         asyncio.ensure_future(_coordinator(cluster, look, broker, until(broker))) for broker in look.metadata.brokers
     }
-    published = 0.0
+    publish_at = loop.time() + _GRACE
     try:
         coordinators = set(running)
         done, _ = await asyncio.wait(running, timeout=_GRACE)
@@ -93,6 +94,7 @@ async def snapshot(
         for task in done:
             task.result()
         running |= _leaders(cluster, look, until)
+        changed = True
         while running:
             done, running = await asyncio.wait(running, timeout=_PUBLISH_EVERY, return_when=asyncio.FIRST_COMPLETED)
             late: set[str] = set()
@@ -103,9 +105,12 @@ async def snapshot(
                     task.result()
             if late:  # these commits are younger than the end offsets: ask for those again
                 running |= _leaders(cluster, look, until, late)
-            if running and on_partial and done and loop.time() - published >= _PUBLISH_EVERY:
-                published = loop.time()
+            changed = changed or bool(done)
+            if running and on_partial and changed and (began := loop.time()) >= publish_at:
                 on_partial(_picture(look, complete=False))
+                changed = False
+                # A picture of thousands of groups costs time that the answers need.
+                publish_at = loop.time() + max(_PUBLISH_EVERY, 5 * (loop.time() - began))
     finally:
         for task in running:
             task.cancel()
@@ -235,7 +240,8 @@ async def reach(
 def _picture(look: _Look, complete: bool) -> KafkaSnapshot:
     now = time.time()
     before = look.earlier()
-    groups = {name: _group(look, listed, before.get(name), now) for name, listed in look.groups.items()}
+    with held_back():
+        groups = {name: _group(look, listed, before.get(name), now) for name, listed in look.groups.items()}
     groups |= {
         name: _kept(look, old) for name, old in before.items() if name not in groups and _may_hide(look, old, now)
     }

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from console.kafka import codes
+from console.kafka.collector import held_back
 from console.kafka.messages import API_VERSIONS, METADATA, Api, encode, response_class
 from console.kafka.properties import Security
 from console.kafka.reader import DecodeError, decode, skip_tags
@@ -149,7 +150,8 @@ class Connection:
         entity = response_class(api, version)
         try:
             start = skip_tags(body, 0) if entity.__header_schema__.__flexible__ else 0
-            return decode(entity, body, start)
+            with held_back():
+                return decode(entity, body, start)
         except DecodeError as error:
             message = f"{self.where} sent an answer to {api.name} v{version} that cannot be read: {error}"
             raise self._fail(WireError("DECODE", message)) from None
