@@ -137,10 +137,13 @@ def test_group_list_agrees_with_apaches_own_tool(brokers: Brokers, seen: tuple[s
     wanted = {(c[0], c[1], int(c[2]), c[3], c[4], c[5]) for c in lines if len(c) >= 6 and c[2].isdigit()}
     assert (group, topic, 0, "20", "50", "30") in wanted
     ours = logq("-b", brokers.bootstrap, "group", "list", "-o", "json").json["groups"]
-    # The tool leaves out partitions without a commit that nobody reads; ours lists them with null.
+    # The tool leaves out partitions without a commit that nobody reads (ours lists them with null) and share groups.
+    # One that a member holds without a commit has dashes there.
+    wanted = {row for row in wanted if row[3] != "-"}
     assert wanted == {
         (g["group"], p["topic"], p["partition"], str(p["committed"]), str(p["end"]), str(p["lag"]))
         for g in ours
+        if g["type"] in ("classic", "consumer")
         for p in g["partitions"]
         if p["committed"] is not None
     }
