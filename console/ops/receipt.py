@@ -21,6 +21,7 @@ _WORDS = {
     "DELETED": "sent, and the original is deleted",
     "FAILED": "not redriven; still in the dead-letter queue",
     "AMBIGUOUS": "may have been sent; still in the dead-letter queue",
+    "CANCELLED": "the move task was cancelled; what it moved stays moved",
     "saved": "the old offset is kept",
     "done": "done, and read back",
 }

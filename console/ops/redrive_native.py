@@ -26,6 +26,8 @@ from console.sqs.move import Task
 TASK = "task"
 """The key of the one journal entry of a native redrive: INTENT before the start, SENT once SQS has answered."""
 
+CANCELLED = "CANCELLED"
+
 POLL_S = 0.5
 SETTLE_S = 20.0
 """How long counts are given to agree with the task's end; on AWS they may lag up to a minute, and the words say so."""
@@ -42,13 +44,17 @@ class Moved:
     after: int | None
     told: int | None
     failure: str = ""
+    earlier: int = 0
 
     @property
     def done(self) -> int:
-        """How many left the queue: by the counts, or by what the task tells when they could not be had."""
+        """How many left the queue: by the counts, or by what the task tells when they could not be had.
+
+        `earlier` is what tasks of this job moved that were cancelled before.
+        """
         if self.before is None or self.after is None:
-            return self.told or 0
-        return max(0, self.before - self.after)
+            return self.earlier + (self.told or 0)
+        return self.earlier + max(0, self.before - self.after)
 
     @property
     def state(self) -> JobState:
@@ -69,24 +75,32 @@ def run(
     on_progress: Callable[[Progress], None],
 ) -> Moved:
     """Start (or, on a resume, find) the move task and follow it to its end. Raises `LogqError`s of the start."""
-    earlier = next(journal.entries(job), None)
-    if earlier is not None and earlier.data is not None:
-        before: int | None = json.loads(earlier.data)["before"]
-        began = float(json.loads(earlier.data)["at"])
-        if not _needs_start(sqs, planned, before, began):
-            return _follow(sqs, journal, job, planned, before, began, cancel, on_progress)
-    before, began = counts(sqs, planned).visible, time.time()
-    journal.put(job, [Entry(TASK, "INTENT", data=json.dumps({"before": before, "at": began}).encode())])
+    last = next(journal.entries(job), None)
+    if last is not None and last.data is not None:
+        kept: dict[str, Any] = json.loads(last.data)
+        if not _needs_start(sqs, planned, kept["before"], kept["at"], last.state):
+            return _follow(sqs, journal, job, planned, kept["before"], kept["at"], kept["earlier"], cancel, on_progress)
+    before, began, earlier = counts(sqs, planned).visible, time.time(), journal.job(job).done
+    journal.put(
+        job, [Entry(TASK, "INTENT", data=json.dumps({"before": before, "at": began, "earlier": earlier}).encode())]
+    )
     handle = _start(sqs, planned)
     journal.put(job, [Entry(TASK, "SENT", result=handle)])
-    return _follow(sqs, journal, job, planned, before, began, cancel, on_progress)
+    return _follow(sqs, journal, job, planned, before, began, earlier, cancel, on_progress)
 
 
-def _needs_start(sqs: SqsClient, planned: RedrivePlan, before: int | None, began: float) -> bool:
-    """Whether the earlier run died before the server began: no task of its time is listed and nothing has left."""
+def _needs_start(sqs: SqsClient, planned: RedrivePlan, before: int | None, began: float, state: str) -> bool:
+    """Whether a task must be started: the last was cancelled or has failed, or the server never began.
+
+    It never began when no task of that time is listed and nothing has left the queue.
+    """
     mine = _mine(sqs, planned, began)
+    if mine is not None and mine.status in _ACTIVE:
+        return False
+    if state == CANCELLED or (mine is not None and mine.status in ("CANCELLED", "FAILED")):
+        return True
     if mine is not None:
-        return mine.status in ("CANCELLED", "FAILED")
+        return False
     visible = counts(sqs, planned).visible
     return visible is not None and visible > 0 and (before is None or visible >= before)
 
@@ -108,6 +122,7 @@ def _follow(
     planned: RedrivePlan,
     before: int | None,
     began: float,
+    earlier: int,
     cancel: threading.Event,
     on_progress: Callable[[Progress], None],
 ) -> Moved:
@@ -129,9 +144,11 @@ def _follow(
             cancel.wait(1.0)
             continue
         if task is None and cancelled:
-            break  # a cancelled task vanishes from some servers' lists
+            break
         if task is not None and cancel.is_set() and not cancelled and task.handle:
             cancelled = True
+            # Journaled, for a cancelled task vanishes from some servers' lists, and a resume has to know.
+            journal.put(job, [Entry(TASK, CANCELLED)])
             with suppress(LogqError):
                 sqs.bounded("cancel the move task", partial(move.cancel, sqs.sender(), task.handle))
         if task is None or task.status not in _ACTIVE:
@@ -141,7 +158,9 @@ def _follow(
         (threading.Event() if cancelled else cancel).wait(POLL_S)
     status = "CANCELLED" if cancelled else (task.status if task else "UNKNOWN")
     after = _settled(sqs, planned, before, status)
-    moved = Moved(status, before, after, task.moved if task else None, task.failure if task else "")
+    moved = Moved(status, before, after, task.moved if task else None, task.failure if task else "", earlier)
+    if moved.state == "done":
+        journal.put(job, [Entry(TASK, "done")])
     on_progress(Progress(job, moved.done, 0, before, None, f"native move task: {status.lower()}"))
     return moved
 

@@ -362,3 +362,25 @@ def test_the_receipt_names_everything(session: Session, world: World) -> None:
     assert [record["line"].split(":")[0] for record in records if record["record"] == "audit"] == ["started", "ended"]
     with pytest.raises(UsageError, match="md or jsonl"):
         jobs.receipt(session, outcome.job, "pdf")
+
+
+def test_a_native_move_is_cancelled_and_finished_later(session: Session, world: World) -> None:
+    world.fill(numbered(40))
+    cancel = threading.Event()
+    plan = redrive.plan(session, world.dlq, rate=5)
+    assert plan.engine == "native"
+    timer = threading.Timer(1.5, cancel.set)
+    timer.start()
+    outcome = redrive.run(session, plan, cancel)
+    timer.cancel()
+    assert outcome.state == "cancelled" and 0 < outcome.done < 40 and outcome.left
+    visible = world.counts(world.dlq_url)[0]
+    time.sleep(1)
+    assert world.counts(world.dlq_url)[0] == visible, "it goes on moving"
+    with sqs_world.session(world.endpoint, session.settings.state_dir) as other:
+        other.journal._writer.do(
+            lambda db: db.execute("UPDATE jobs SET plan = json_set(plan, '$.rate', 500) WHERE id = ?", (outcome.job,))
+        )
+        finished = jobs.resume(other, outcome.job)
+        assert (finished.state, finished.done) == ("done", 40)
+    assert Counter(message["Body"] for message in world.drain()) == Counter(numbered(40))
