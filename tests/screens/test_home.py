@@ -75,6 +75,16 @@ async def test_unknown_is_a_dash_never_zero() -> None:
         assert "–" in exports.split("exports")[1] and "0" not in exports.split("exports")[1]
 
 
+async def test_the_line_under_the_cursor_says_why_it_is_as_it_is() -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        assert "✖ billing  stalled" in screen_lines(app)[-2]
+        await pilot.press("tab", "G")
+        await until(pilot, lambda: "exports  AccessDenied: not allowed to look" in screen_lines(app)[-2])
+        await pilot.press("k")
+        await until(pilot, lambda: "webhooks" not in screen_lines(app)[-2])
+
+
 async def test_attention_folds_away_when_nothing_is_wrong() -> None:
     well = FakeInspect(kafka_snapshot((group("billing"),), problems=()), sqs_snapshot((queue("emails.fifo"),)))
     well.kafka_side = replace(well.kafka_side, topics=())

@@ -138,6 +138,9 @@ async def test_dead_letters_are_grouped_by_failure(size: tuple[int, int]) -> Non
         await until_seen(pilot, "messages 41")
         await pilot.press("enter", "enter")
         await until_seen(pilot, "panorama", "attributes")
+        await pilot.press("tab")
+        assert app.screen.focused is not None and app.screen.focused.region.height > 0, "tab goes to what is seen"
+        await pilot.press("tab")
         await pilot.press("escape", "escape")
         assert isinstance(app.screen, HomeScreen)
     assert backend_of(app).asked == [("dead_letter", "sqs:image-resize-jobs-dlq")], "read once, never by itself"

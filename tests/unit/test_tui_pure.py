@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -143,3 +146,10 @@ def test_read_only_and_demo_decide_what_is_registered() -> None:
     assert not {"reset", "redrive", "resume", "undo", "cancel"} & {a.id for a in registry(read_only=True).actions}
     assert {"fix", "break"} <= {a.id for a in registry(demo=True).actions}
     assert not {"fix", "break"} & {a.id for a in registry().actions}
+
+
+def test_the_app_loads_no_client_before_its_first_picture() -> None:
+    names = ("boto3", "botocore", "confluent_kafka", "kio", "console.kafka", "console.sqs", "console.journal")
+    code = f"import sys, console.tui.app; print([n for n in {names!r} if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -286,10 +286,10 @@ class DlqScreen(ConsoleScreen):
             super().do_back()
 
     def cycle(self, step: int) -> None:
-        """Failures, messages and, while it is open, the detail."""
+        """Failures and messages; while the detail is open, what is to be seen beside it."""
         ring: list[Grid[Cluster] | Grid[Message] | Detail] = [self.clusters.grid, self.list.grid]
         if self.has_class("-detail"):
-            ring = [self.clusters.grid, self.detail] if self.has_class("-narrow") else [*ring, self.detail]
+            ring = [self.detail] if self.has_class("-narrow") else [self.list.grid, self.detail]
         here = next((index for index, widget in enumerate(ring) if widget.has_focus), 0)
         ring[(here + step) % len(ring)].focus()
 

@@ -8,13 +8,15 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
-from console.model import Attention, Queue, Severity
+from console.model import Attention, Group, Queue, Severity
 from console.text import count, safe
 from console.tui import cells, flows
 from console.tui.actions import shown
+from console.tui.notice import Notice
 from console.tui.pane import Pane
 from console.tui.screens.base import ConsoleScreen
 from console.tui.subject import Subject, of_attention, of_queue
+from console.tui.theme import SIGNS, loudness
 from console.tui.view import GROUP_SORTS, QUEUE_SORTS, GroupRow, QueueRow
 from widgets.grid import Column
 from widgets.grid_messages import Marked
@@ -91,6 +93,7 @@ class HomeScreen(ConsoleScreen):
                 hue="$sqs",
                 id="sqs",
             )
+        yield Notice(id="why")
 
     @property
     def attention(self) -> Pane[Attention]:
@@ -203,6 +206,20 @@ class HomeScreen(ConsoleScreen):
         """The list of one side takes the focus."""
         self.show_side(side)
         (self.sqs if side == "sqs" else self.kafka).grid.focus()
+
+    def refresh_keys(self) -> None:
+        """The footer, and over it why the line under the cursor is as it is: a dash has its reason as well."""
+        super().refresh_keys()
+        found = self.subject()
+        item = found.item if found is not None else None
+        reason = item.reason if isinstance(item, Group | Queue) else ""
+        why = Text("")
+        if found is not None and isinstance(item, Group | Queue) and reason:
+            severity = item.status.severity
+            why = Text(f"{SIGNS[severity]} ", style=f"bold {loudness(severity)}")
+            why.append(f"{safe(found.name, 80)}  ", style="bold $foreground")
+            why.append(safe(reason, 400), style="$muted")
+        self.query_one("#why", Notice).show(why)
 
     # ------------------------------------------------------------ attention
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 
 from console import text
-from console.model import Job, Outcome
+from console.model import Job, Outcome, Progress
 from console.text import safe
 from console.tui import cells, flows
 from console.tui.jobs import Running
@@ -67,7 +67,7 @@ class JobScreen(ConsoleScreen):
 
     def look(self) -> Callable[[], Any] | None:
         """A job of the journal is looked up every two seconds (another process may run it)."""
-        if self.job is None:
+        if self.job is None or self.running is not None:
             return None
         backend, job_id = self.console.backend, self.job.id
         return lambda: (backend.job(job_id), self._receipt_of(job_id))
@@ -154,6 +154,8 @@ class JobScreen(ConsoleScreen):
                 ),
             )
         )
+        if job.total:
+            self.query_one(ProgressLine).show(Progress(job.id, job.done, job.failed, job.total))
         found: list[Section] = []
         if receipt:
             found.append(Body("receipt", receipt, "y copies it"))

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 
 from console.model import Job
 from console.tui import cells
+from console.tui.jobs import Running
 from console.tui.pane import Pane
 from console.tui.screens import job as job_screen
 from console.tui.screens.base import ConsoleScreen
@@ -75,6 +76,15 @@ class JobsScreen(ConsoleScreen):
         """Only what the job's state allows."""
         return job_screen.offered(action, subject)
 
+    def do_open(self) -> None:
+        """The job; one that runs here with its live progress."""
+        job = self._job()
+        if job is not None:
+            self.console.push_screen(job_screen.JobScreen(self._here(job), job))
+
+    def _here(self, job: Job) -> Running | None:
+        return next((r for r in self.console.running.values() if r.job_id == job.id and not r.over), None)
+
     def do_resume(self) -> None:
         """Go on with a job."""
         if (job := self._job()) is not None:
@@ -88,8 +98,7 @@ class JobsScreen(ConsoleScreen):
     def do_cancel(self) -> None:
         """Stop a job."""
         if (job := self._job()) is not None:
-            here = next((r for r in self.console.running.values() if r.job_id == job.id), None)
-            job_screen.cancel(self, here, job)
+            job_screen.cancel(self, self._here(job), job)
 
     def words(self) -> tuple[str, ...]:
         """`logq job list`."""
