@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from rich.cells import cell_len
 from rich.text import Text
 
-from console.config import Settings
 from console.model import KafkaSnapshot, Severity
 from console.text import duration, safe
 from console.tui.store import Link, SideName, Store
@@ -41,7 +43,19 @@ class Notice(Line):
         return Text(" ").append_text(self._text)
 
 
-def health(settings: Settings, store: Store, now: float) -> tuple[Health, ...]:
+STATE_WIDTH = 62
+"""Cells of the top line that the path leaves to both sides' state, the age and the mode."""
+
+
+def path(place: str, crumbs: Sequence[str], width: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The words of the path and the depth of each: the middle gives way before the state of both sides does."""
+    kept = list(enumerate((place, *crumbs)))
+    while len(kept) > 3 and sum(cell_len(word) + 3 for _, word in kept) > width - STATE_WIDTH:
+        del kept[2]
+    return tuple(word for _, word in kept), tuple(depth for depth, _ in kept)
+
+
+def health(store: Store, now: float) -> tuple[Health, ...]:
     """Both sides in a few words each, for the top line."""
     found = []
     for side in ("kafka", "sqs"):

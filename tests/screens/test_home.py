@@ -64,6 +64,19 @@ async def test_a_resize_keeps_the_cursor_and_too_small_says_so() -> None:
         await pilot.resize_terminal(100, 30)
         await pilot.pause()
         assert home(app).kafka.grid.cursor_key == key and "billing" in seen(app)
+        await pilot.press("j")
+        assert home(app).kafka.grid.cursor_key != key, "the keys work again"
+
+
+async def test_a_side_that_has_the_focus_is_in_front_when_it_becomes_narrow() -> None:
+    app = fake_app()
+    async with opened(app, (120, 36)) as pilot:
+        await pilot.press("tab", "j")
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        assert "visible" in seen(app) and "behind" not in seen(app)
+        await pilot.press("j")
+        assert home(app).sqs.grid.cursor == 2
 
 
 async def test_unknown_is_a_dash_never_zero() -> None:

@@ -236,6 +236,18 @@ async def test_every_screen_shows_its_command_line() -> None:
         await until(pilot, lambda: app.clipboard == "logq -p prod-eu group show billing")
 
 
+async def test_a_long_way_leaves_room_for_the_state_of_both_sides() -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        await pilot.press("T", "j", "enter", "b")
+        await until_seen(pilot, "kafka:orders 90")
+        top = screen_lines(app)[0]
+        assert "messages" in top and "kafka 3/3" in top and "sqs eu-west-1" in top and "read-write" in top
+        app.back_to(1)
+        await pilot.pause()
+        assert isinstance(app.screen, TopicsScreen)
+
+
 async def test_copy_takes_the_name_raw() -> None:
     app = fake_app()
     async with opened(app) as pilot:

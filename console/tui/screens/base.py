@@ -10,6 +10,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.screen import Screen
+from textual.widget import Widget
 
 from console.ops.command import command_line
 from console.poll import Poller
@@ -47,6 +48,8 @@ class ConsoleScreen(Screen[None]):
         self._seen_at: float | None = None
         self._failure: str | None = None
         self._filtered: Pane[Any] | None = None
+        self._depths: tuple[int, ...] = ()
+        self._focus_before: Widget | None = None
 
     # ------------------------------------------------------------ what a subclass says
 
@@ -128,7 +131,14 @@ class ConsoleScreen(Screen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         """Too small is a screen, not a mess."""
-        self.set_class(event.size.width < LEAST_WIDTH or event.size.height < LEAST_HEIGHT, "-small")
+        small = event.size.width < LEAST_WIDTH or event.size.height < LEAST_HEIGHT
+        if small and not self.has_class("-small"):
+            self._focus_before = self.focused  # what is hidden loses the focus
+        elif not small and self._focus_before is not None:
+            self.call_after_refresh(self._focus_before.focus)
+            self._focus_before = None
+        self.set_class(small, "-small")
+        self.refresh_top()
         self.resized(event.size.width, event.size.height)
 
     def resized(self, width: int, height: int) -> None:
@@ -170,12 +180,12 @@ class ConsoleScreen(Screen[None]):
         """Write the top line and the notices anew: the clock moves, pictures grow old."""
         console = self.console
         now = console.clock()
-        path = [safe(console.settings.label, 40)]
-        path += [screen.crumb for screen in console.screen_stack if isinstance(screen, ConsoleScreen)]
+        crumbs = [screen.crumb for screen in console.screen_stack if isinstance(screen, ConsoleScreen)]
+        words, self._depths = notice.path(safe(console.settings.label, 40), crumbs, self.size.width)
         times = [link.seen_at for link in console.store.links.values() if link.configured and link.seen_at is not None]
         self.query_one("#top", Crumbs).set(
-            path=tuple(path),
-            health=notice.health(console.settings, console.store, now),
+            path=words,
+            health=notice.health(console.store, now),
             seen_at=min(times, default=None),
             read_only=console.settings.read_only,
         )
@@ -268,7 +278,8 @@ class ConsoleScreen(Screen[None]):
     def on_crumbs_clicked(self, event: Crumbs.Clicked) -> None:
         """A crumb was clicked: back to that screen."""
         event.stop()
-        self.console.back_to(max(0, event.depth - 1))
+        if event.depth < len(self._depths):
+            self.console.back_to(max(0, self._depths[event.depth] - 1))
 
     def do_open(self) -> None:
         """Open what the cursor is on."""

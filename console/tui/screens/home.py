@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
@@ -190,6 +191,12 @@ class HomeScreen(ConsoleScreen):
         """In a narrow terminal: which of the two tabs is in front."""
         self.set_class(side == "sqs", "-sqs-tab")
         self._tab_remarks()
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """The side with the focus is the tab in front, should the terminal become narrow."""
+        super().on_descendant_focus(event)
+        if event.widget in (self.kafka.grid, self.sqs.grid):
+            self.show_side("sqs" if event.widget is self.sqs.grid else "kafka")
 
     def cycle(self, step: int) -> None:
         """Attention, Kafka, SQS, round and round; in a narrow terminal the tab comes to the front first."""
