@@ -140,7 +140,9 @@ def _client_outcome(sqs: SqsClient, job: str, planned: RedrivePlan, engine: Engi
     if ledger.fatal is not None:
         lines.append(f"stopped: {ledger.fatal.message}")
     missing = [key for key in planned.ids if key not in ledger.states]
-    if missing and ledger.fatal is None and not cancelled:
+    # A limit that was reached leaves ids that nobody looked for: they are not missing.
+    limited = planned.limit is not None and len(ledger.states) >= planned.limit
+    if missing and ledger.fatal is None and not cancelled and not limited:
         lines.append(f"{counted(len(missing))} of the ids asked for not found: {', '.join(missing[:_IDS_NAMED])}")
     if left:
         lines.append(f"{counted(left)} left")

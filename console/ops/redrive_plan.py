@@ -277,7 +277,7 @@ def view(planned: RedrivePlan) -> PlanView:
         what = f"{plural(len(planned.ids), 'message')} by id, of ~{many}"
     else:
         what = f"~{'?' if planned.total is None else counted(planned.total)} of ~{many} messages"
-    if planned.limit is not None and planned.where is not None:
+    if planned.limit is not None and (planned.where is not None or len(planned.ids) > planned.limit):
         what += f", at most {planned.limit:,}"
     facts = [
         ("what", what),

@@ -145,6 +145,15 @@ def test_ids_and_a_limit(session: Session, world: World) -> None:
     assert world.counts() == (7, 0) and world.counts(world.dlq_url) == (40, 0)
 
 
+def test_a_limit_leaves_ids_that_are_not_called_missing(session: Session, world: World) -> None:
+    chosen = list(world.fill(numbered(6)).values())
+    planned = redrive.plan(session, world.dlq, ids=chosen, limit=2)
+    assert ("what", "6 messages by id, of ~6, at most 2") in redrive.view(planned).facts
+    outcome = redrive.run(session, planned)
+    assert (outcome.state, outcome.done) == ("done", 2)
+    assert not [line for line in outcome.lines if "not found" in line]
+
+
 def test_an_id_that_is_not_there_is_told(session: Session, world: World) -> None:
     world.fill(numbered(3))
     outcome = redrive.run(session, redrive.plan(session, world.dlq, ids=["not-there"]))
