@@ -230,10 +230,9 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "back",
         "clear the filter, close the detail, or go back",
         "Move",
-        _ALL - {"home"},
+        _ALL,
         importance=96,
     ),
-    Action("clear", ("escape",), "clear", "clear the filter", "Move", _on("home")),
     Action("quit", ("q",), "quit", "leave", "Go to", importance=94, commands=("quit", "q", "q!", "exit")),
 )
 """Every action there is, in the order help lists them."""

@@ -150,6 +150,11 @@ class LogqApp(App[int]):
         for poller in self._pollers.values():
             poller.now()
 
+    def on_unmount(self) -> None:
+        """Whatever ends the app: look no more."""
+        for poller in self._pollers.values():
+            poller.stop()
+
     def action_leave(self) -> None:
         """Ctrl-C."""
         self.leave()

@@ -253,6 +253,17 @@ async def test_what_some_brokers_know_is_shown_while_another_is_still_awaited() 
         hang.set()
 
 
+async def test_nothing_looks_any_more_once_the_app_is_gone() -> None:
+    found = FakeInspect()
+    app = fake_app(found=found)
+    async with opened(app) as pilot:
+        await pilot.press("enter")
+        await pilot.pause()
+    names = {thread.name for thread in threading.enumerate()}
+    await asyncio.sleep(0.2)
+    assert not {"poll kafka", "poll sqs", "poll group billing"} & {t.name for t in threading.enumerate()}, names
+
+
 async def test_an_answer_that_a_newer_one_has_overtaken_is_dropped() -> None:
     app = fake_app()
     async with opened(app):

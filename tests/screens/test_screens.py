@@ -211,7 +211,24 @@ async def test_a_command_that_is_not_understood_is_said_and_nothing_is_guessed()
         await until_seen(pilot, "no command :frob")
         app.run_command("group nobody")
         await until_seen(pilot, "no group nobody")
+        app.run_command("undo")
+        await until_seen(pilot, ":undo means nothing on this screen")
+        app.run_command("quit billing")
+        await until_seen(pilot, ":quit takes no name")
         assert isinstance(app.screen, HomeScreen)
+
+
+async def test_a_reset_by_name_is_of_that_name_not_of_what_the_cursor_is_on() -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        app.run_command("reset analytics")
+        await until_seen(pilot, "reset group analytics")
+        await pilot.press("escape")
+        app.run_command("redrive emails-dlq.fifo")
+        await until_seen(pilot, "redrive sqs:emails-dlq.fifo")
+        await pilot.press("escape")
+        app.run_command("reset nobody")
+        await until_seen(pilot, "no group nobody")
 
 
 async def test_a_detail_that_fails_keeps_its_picture_and_says_why() -> None:

@@ -295,8 +295,6 @@ class ConsoleScreen(Screen[None]):
         else:
             self.console.back()
 
-    do_clear = do_back
-
     def do_pane(self) -> None:
         """To the next list."""
         self.cycle(1)

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from console.text import safe
+from console.tui import flows
 from console.tui.screens.base import ConsoleScreen
 from console.tui.screens.home import HomeScreen
-from console.tui.subject import Subject, of_queue
+from console.tui.subject import Subject, of_dead_letters, of_queue
 from console.tui.theme import PALETTES
 
 if TYPE_CHECKING:
@@ -78,11 +79,19 @@ def run_command(app: LogqApp, typed: str) -> None:
     if action is None:
         app.complain(f"no command :{safe(word, 40)}; there are " + " ".join(f":{n}" for n in _main_names(app)))
         return
+    screen = app.screen
     go = _GO.get(action.id)
     if go is not None:
         go(app, rest)
-    elif isinstance(app.screen, ConsoleScreen):
-        app.screen.action_press(action.id)
+    elif action.id in _NAMED and rest and isinstance(screen, ConsoleScreen):
+        _NAMED[action.id](app, screen, rest)
+    elif rest:
+        # A name that is not looked at would let the action fall on what the cursor happens to stand on.
+        app.complain(f":{safe(word, 40)} takes no name: it acts on what the cursor is on")
+    elif isinstance(screen, ConsoleScreen) and screen.scope in action.scope:
+        screen.action_press(action.id)
+    else:
+        app.complain(f":{safe(word, 40)} means nothing on this screen")
 
 
 def go(app: LogqApp, action: str, rest: str = "") -> None:
@@ -179,6 +188,25 @@ def _theme(app: LogqApp, name: str) -> None:
     else:
         app.complain(f"no theme {safe(name, 40)}; there are {', '.join(PALETTES)}")
 
+
+def _reset(app: LogqApp, screen: ConsoleScreen, name: str) -> None:
+    kafka = app.store.kafka
+    if kafka is not None and all(row.name != name for row in kafka.rows):
+        app.complain(f"no group {safe(name, 80)}")
+    else:
+        flows.reset(screen, name)
+
+
+def _redrive(app: LogqApp, screen: ConsoleScreen, name: str) -> None:
+    fitting = [item for item in app.dead_letters() if name in (item.target, item.target.partition(":")[2])]
+    if len(fitting) == 1:
+        flows.redrive(screen, of_dead_letters(fitting[0]))
+    else:
+        app.complain(f"{'no' if not fitting else 'more than one'} dead-letter queue or topic {safe(name, 80)}")
+
+
+_NAMED: dict[str, Callable[[LogqApp, ConsoleScreen, str], None]] = {"reset": _reset, "redrive": _redrive}
+"""Actions that also take the name of what they act on."""
 
 _GO: dict[str, Callable[[LogqApp, str], None]] = {
     "home": _go_home,

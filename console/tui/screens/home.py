@@ -259,6 +259,11 @@ class HomeScreen(ConsoleScreen):
         else:
             super().do_open()
 
+    def offers(self, action: str, subject: Subject | None) -> bool:
+        """There is no way back from home, only out of a filter."""
+        pane = self.pane()
+        return action != "back" or bool(pane is not None and pane.filter_text)
+
     def do_reset(self) -> None:
         """Plan a reset of the group under the cursor."""
         found = self.subject()
