@@ -35,23 +35,24 @@ class Terminal:
         self.exit_code: int | None = None
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
-            os.environ.update({"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"})
-            os.environ.pop("NO_COLOR", None)
-            os.environ.pop("CI", None)
-            os.environ.update(environment or {})
-            os.execv(sys.executable, [sys.executable, "-m", "console", *arguments])
-        self.resize(columns, lines)
+            _set_size(0, columns, lines)  # before the program looks
+            dropped = ("NO_COLOR", "CI", "COLUMNS", "LINES")
+            own = {name: value for name, value in os.environ.items() if name not in dropped}
+            own |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", **(environment or {})}
+            # Its own environment: readline, where a test tool loads it, puts LINES and COLUMNS into the C library's.
+            os.execve(sys.executable, [sys.executable, "-m", "console", *arguments], own)
 
     def resize(self, columns: int, lines: int) -> None:
         """Change the terminal's size, as dragging a window's corner does."""
-        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        _set_size(self._fd, columns, lines)
         self._screen.resize(lines, columns)
 
     def press(self, *keys: str) -> None:
         """Type keys, by name ("enter", "esc") or as they are."""
         for key in keys:
             os.write(self._fd, KEYS.get(key, key).encode())
-            self.read(0.05)
+            # Escape and a key right after it are one key (alt), as any terminal program has to take them.
+            self.read(0.4 if key == "esc" else 0.05)
 
     def read(self, seconds: float) -> None:
         """Take in what the program writes for so long."""
@@ -107,3 +108,7 @@ class Terminal:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self.pid, 0)
         os.close(self._fd)
+
+
+def _set_size(fd: int, columns: int, lines: int) -> None:
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
