@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from fakes import (
     FakeInspect,
     backend_of,
@@ -50,8 +49,7 @@ def hostile() -> FakeInspect:
     )
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
-async def test_no_screen_lets_hostile_text_through(size: tuple[int, int]) -> None:
+async def test_no_screen_lets_hostile_text_through() -> None:
     app = fake_app(found=hostile())
     backend = backend_of(app)
     backend.sample = Sample(
@@ -63,7 +61,7 @@ async def test_no_screen_lets_hostile_text_through(size: tuple[int, int]) -> Non
     )
     backend.letters = tuple(letter(i, name, attributes=((name, name),)) for i, name in enumerate(HOSTILE))
     backend.found_jobs = tuple(job(id=f"job-{i}", source=n, target=n, note=n, command=n) for i, n in enumerate(HOSTILE))
-    async with opened(app, size) as pilot:
+    async with opened(app, (160, 50)) as pilot:
 
         async def walk(*keys: str) -> None:
             for key in keys:

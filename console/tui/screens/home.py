@@ -261,8 +261,10 @@ class HomeScreen(ConsoleScreen):
 
     def offers(self, action: str, subject: Subject | None) -> bool:
         """There is no way back from home, only out of a filter."""
+        if action != "back":
+            return True
         pane = self.pane()
-        return action != "back" or bool(pane is not None and pane.filter_text)
+        return pane is not None and bool(pane.filter_text)
 
     def do_reset(self) -> None:
         """Plan a reset of the group under the cursor."""
