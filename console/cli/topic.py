@@ -1,4 +1,4 @@
-"""`logq topic`: topics, their partitions, and their newest records."""
+"""`logq topic`: topics, their partitions, and their records."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import click
 
 from console import text
 from console.cli import shapes
-from console.cli.messages import MESSAGE_COLUMNS
 from console.cli.options import NounGroup
-from console.cli.output import Answer, Column, emit, facts, note, table
+from console.cli.output import Answer, Column, emit, facts, table
 from console.cli.run import Run
 from console.model import Problem, Topic, TopicPartition
 
 
 @click.group("topic", cls=NounGroup)
 def command() -> None:
-    """Topics: list, show, browse the newest records."""
+    """Topics: list, show, browse the records."""
 
 
 def _replication(topic: Topic) -> int | None:
@@ -127,30 +126,60 @@ def _page(topic: Topic, width: int | None, color: bool) -> list[str]:
 @command.command("browse")
 @click.argument("topic")
 @click.option(
-    "--last", type=click.IntRange(1, 100_000), default=20, show_default=True, metavar="N", help="The newest N records."
+    "--from",
+    "start",
+    metavar="POSITION",
+    help="From earliest, latest, an offset, a time (UTC without a zone) or 15m-ago; left out: the last records.",
 )
+@click.option("--to", "end", metavar="POSITION", help="Up to here, exclusive; default: the end as it is now.")
+@click.option(
+    "--partition", "partitions", type=click.IntRange(min=0), multiple=True, metavar="P", help="Only this one."
+)
+@click.option("--where", metavar="CEL", help="Only records for which this holds, for example value.amount > 100.")
+@click.option("--last", type=click.IntRange(1, 100_000), metavar="N", help="The newest N (that match).  [default: 20]")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after the first N (that match).")
+@click.option("--follow", is_flag=True, help="Then what is written, a line each, until Ctrl-C (which exits 0).")
 @click.pass_obj
-def browse_topic(run: Run, topic: str, last: int) -> None:
-    """The newest records of a topic, merged over partitions by time. Joins no group and commits nothing."""
-    from console.kafka.read import read_last
-    from console.ops import inspect
+def browse_topic(
+    run: Run,
+    /,
+    topic: str,
+    start: str | None,
+    end: str | None,
+    partitions: tuple[int, ...],
+    where: str | None,
+    last: int | None,
+    limit: int | None,
+    follow: bool,
+) -> None:
+    """Records of a topic, merged over its partitions by time. Joins no group and commits nothing.
 
+    --where is CEL over key, value, headers, partition, offset and timestamp. What was scanned, and whether that was the
+    whole, is said on stderr and in JSON. With -o jsonl records are written as they are read, for any number of them.
+    """
+    from console.cli.browse import show
+    from console.errors import UsageError
+    from console.ops import browse
+
+    if follow and end is not None:
+        raise UsageError("--follow has no end: leave out --to")
+    if follow and limit is not None:
+        raise UsageError("--follow goes on until it is stopped: leave out --limit")
+    if follow and run.output == "csv":
+        raise UsageError("--follow writes lines: use -o jsonl")
     session = run.session
-    session.require_kafka()
-    held = inspect.topic(session, topic).records
-    kafka = session.settings.kafka
-    assert kafka is not None  # require_kafka() would have raised
-    messages = read_last(kafka, topic, last, timeout=session.settings.timeout)
-    rows = [shapes.message(m) for m in messages]
-    emit(
-        run,
-        Answer(
-            lists={"messages": rows},
-            rows=rows,
-            fields=shapes.MESSAGE,
-            page=lambda width, color: table(MESSAGE_COLUMNS, messages, width, color),
-            at=time.time(),
-        ),
+    now = time.time()
+    stream = follow or run.output == "jsonl"
+    asked = browse.browse(
+        session,
+        topic,
+        start=browse.parse_position(start, now) if start is not None else None,
+        end=browse.parse_position(end, now) if end is not None else None,
+        partitions=partitions,
+        where=where,
+        last=last,
+        limit=limit if limit is not None or stream or start is None else browse.PAGE,
     )
-    if run.output == "table":
-        note(f"the last {len(messages):,} of {text.count(held)} records; no group joined")
+    code = show(run, asked, follow)
+    if code:
+        raise click.exceptions.Exit(code)
