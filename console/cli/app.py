@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("console.cli.status", "Both sides on one page, problems first."),
     "group": ("console.cli.group", "Consumer groups: list, show, reset offsets."),
     "topic": ("console.cli.topic", "Topics: list, show, browse the newest records."),
+    "replay": ("console.cli.replay", "Copy a bounded range of a topic to another topic or a queue."),
     "queue": ("console.cli.queue", "SQS queues: list, show, peek."),
     "dlq": ("console.cli.dlq", "Dead-letter queues and topics: list, show, redrive."),
     "job": ("console.cli.job", "The journal of changes: list, show, resume, cancel, undo, receipt."),

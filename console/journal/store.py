@@ -98,19 +98,23 @@ class Journal:
         undoable: bool = False,
         note: str = "",
         place: str = "",
+        name: str = "",
     ) -> Job:
         """Begin a job: it is `running`, owned by this process, and holds the lock on its source until `finish`.
 
         `plan` is whatever JSON its kind needs to go on after a crash; `place` names the cluster or endpoint, so that
-        the same name elsewhere is not locked with it. Raises `Refused` when another live job has the source.
+        the same name elsewhere is not locked with it. `name` is its id, when it was given one. Raises `Refused` when
+        another live job has the source, or when a job has that name.
         """
         now = time.time()
         text = json.dumps(dict(plan), ensure_ascii=False, sort_keys=True)
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
-        job_id = f"{kind}-{stamp}-{''.join(random.choices(string.digits + string.ascii_lowercase, k=4))}"
+        job_id = name or f"{kind}-{stamp}-{''.join(random.choices(string.digits + string.ascii_lowercase, k=4))}"
         me = self._owner
 
         def write(db: sqlite3.Connection) -> None:
+            if name and db.execute("SELECT 1 FROM jobs WHERE id = ?", (name,)).fetchone():
+                raise Refused(f"there is a job named {name} already; logq job show {name} says what it did")
             self._take_lock(db, f"{place}|{source}", job_id)
             db.execute(
                 "INSERT INTO jobs (id, kind, source, target, state, total, started, note, command, undoable, plan,"

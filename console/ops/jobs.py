@@ -80,6 +80,10 @@ def resume(
         from console.ops import reset
 
         return reset.resume(session, job.id, stop, watch)
+    if job.kind == "replay":
+        from console.ops import replay
+
+        return replay.resume(session, job.id, stop, watch)
     raise UsageError(f"job {job.id} is a {job.kind}, which cannot be resumed")
 
 

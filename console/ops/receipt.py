@@ -22,6 +22,13 @@ _WORDS = {
     "FAILED": "not redriven; still in the dead-letter queue",
     "AMBIGUOUS": "may have been sent; still in the dead-letter queue",
     "CANCELLED": "the move task was cancelled; what it moved stays moved",
+    "BEGUN": "the ranges are fixed in the job's own consumer group",
+    "RUNNING": "a process of the job; it runs, or its end was not seen",
+    "ENDED": "a process of the job that ended",
+    "SETTLED": "a process of the job that died; its open transaction was aborted",
+    "COPIED": "a partition whose whole range is at the destination, exactly once",
+    "OPEN": "a partition whose range is not yet whole at the destination",
+    "UNSENT": "was not sent",
     "saved": "the old offset is kept",
     "done": "done, and read back",
 }

@@ -1,0 +1,257 @@
+"""Topic to topic, exactly once: this process's place in the job, its progress, and how it ended.
+
+Positions and counts are in the job's own group (console.kafka.marks), not in the journal: they move with the copies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from console.errors import LogqError, Refused
+from console.journal import Entry, Journal
+from console.model import JobState, Outcome, Problem, Progress
+from console.ops.command import command_line
+from console.ops.replay_filter import RecordWhere
+from console.ops.replay_plan import ReplayPlan
+from console.text import count, plural
+
+if TYPE_CHECKING:
+    from console.kafka.copy import Copy
+    from console.kafka.marks import Mark
+    from console.ops.session import Session
+
+_PLACES = 1_000
+_LOOK_S = 0.5
+_WINDOW_S = 5.0
+_PROCESS = "process "
+
+
+def run(
+    session: Session,
+    job: str,
+    planned: ReplayPlan,
+    cancel: threading.Event,
+    on_progress: Callable[[Progress], None],
+    batch: int | None = None,
+) -> Outcome:
+    """Copy as one of the job's processes until the job is done or cancelled; `batch` is records a transaction.
+
+    Raises `Refused` when no other process may help; what goes wrong later is in the outcome.
+    """
+    from console.kafka import copy as copying
+
+    settings = session.require_kafka().settings
+    where = RecordWhere(planned.where) if planned.where is not None else None
+    copy = _copy(session, job, planned)
+    if batch is not None:
+        copy = replace(copy, batch=batch)
+    watch = _Watch(session, job, planned, cancel, on_progress)
+    with _place(session.journal, job, copy.group, alone=planned.limit is not None) as (identity, settle):
+        copier = copying.Copier(
+            settings,
+            copy,
+            identity,
+            stop=watch.stopped,
+            settle=settle,
+            select=where.record if where is not None else None,
+            on_step=watch.show,
+        )
+        error: LogqError | None = None
+        done = False
+        try:
+            done = copier.run()
+        except LogqError as failure:
+            error = failure
+    outcome = _outcome(session, job, planned, copier.marks, done, error)
+    if where is not None and where.first_error:
+        said = f"the filter could not be applied to some records: {where.first_error}"
+        outcome = replace(outcome, lines=(*outcome.lines[:-1], said, outcome.lines[-1]))
+    _note(session.journal, job, planned, copier.marks)
+    return outcome
+
+
+def _copy(session: Session, job: str, planned: ReplayPlan) -> Copy:
+    """The copy with the ranges that the job's group holds; they are written there when the job begins."""
+    from console.kafka import copy as copying
+    from console.kafka.marks import GROUP_PREFIX, Mark
+
+    marks = {r.partition: Mark(r.start, r.end, r.start, planned.digest) for r in planned.ranges if r.offsets}
+    copy = copying.Copy(
+        source=planned.source,
+        target=planned.target,
+        group=GROUP_PREFIX + job,
+        job=job,
+        digest=planned.digest,
+        marks=marks,
+        same_partitions=planned.same_partitions,
+        rate=planned.rate,
+        limit=planned.limit,
+        **({"max_bytes": planned.max_bytes} if planned.max_bytes else {}),
+    )
+    begun = next(session.journal.entries(job, ["BEGUN"]), None)
+    if begun is not None:
+        # Not asked for again: an open transaction of a process that died would hold the answer back.
+        held = json.loads(begun.data or b"{}")
+        return replace(copy, marks={int(p): Mark(a, b, a, planned.digest) for p, (a, b) in held.items()})
+    found = copying.begin(session.require_kafka().settings, copy) if marks else {}
+    ranges = {p: (mark.start, mark.end) for p, mark in found.items()}
+    session.journal.put(job, [Entry("ranges", "BEGUN", data=json.dumps(ranges).encode())])
+    return replace(copy, marks=found)
+
+
+@contextmanager
+def _place(
+    journal: Journal, job: str, group: str, *, alone: bool
+) -> Iterator[tuple[str, Callable[[Callable[[str], None]], None]]]:
+    """This process's place in the job: its identity, and what settles those of dead processes.
+
+    A place whose process has died is taken first: so its transaction ends and its partitions come at once. Raises
+    `Refused` when a job for one process has one.
+    """
+    # Two machines never share a place, unless one of them may take over the other's.
+    machine = hashlib.sha256(f"{platform.node()}|{journal.path}".encode()).hexdigest()[:8]
+
+    def identity(number: int) -> str:
+        return f"{group}-only" if alone else f"{group}-{machine}-{number}"
+
+    for number in range(1 if alone else _PLACES):
+        lock = journal.lock(_lock(job, number))
+        try:
+            lock.__enter__()
+            break
+        except Refused:
+            continue
+    else:
+        raise Refused(f"{job} is running, and one process does it; logq job cancel {job} stops it")
+
+    def settle(fence: Callable[[str], None]) -> None:
+        for entry in list(journal.entries(job, ["RUNNING"], data=False)):
+            other = int(entry.key.removeprefix(_PROCESS))
+            if other == number:
+                continue
+            try:
+                with journal.lock(_lock(job, other)):
+                    fence(identity(other))
+                    journal.put(job, [Entry(entry.key, "SETTLED")])
+            except Refused:
+                continue  # it lives
+
+    try:
+        journal.put(job, [Entry(f"{_PROCESS}{number}", "RUNNING", note=identity(number))])
+        yield identity(number), settle
+        journal.put(job, [Entry(f"{_PROCESS}{number}", "ENDED")])
+    finally:
+        lock.__exit__(None, None, None)
+
+
+def _lock(job: str, number: int) -> str:
+    return f"{job} {_PROCESS}{number}"
+
+
+class _Watch:
+    """Progress for people and other processes, and whether somebody asked to stop."""
+
+    def __init__(
+        self,
+        session: Session,
+        job: str,
+        planned: ReplayPlan,
+        cancel: threading.Event,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self._journal = session.journal
+        self._job = job
+        self._total = planned.total
+        self._cancel = cancel
+        self._on_progress = on_progress
+        self._looked = self._noted = 0.0
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def stopped(self) -> bool:
+        now = time.monotonic()
+        if not self._cancel.is_set() and now - self._looked >= _LOOK_S:
+            self._looked = now
+            if self._journal.cancel_requested(self._job):
+                self._cancel.set()
+        return self._cancel.is_set()
+
+    def show(self, marks: Mapping[int, Mark]) -> None:
+        now = time.monotonic()
+        done = sum(mark.copied for mark in marks.values())
+        self._seen.append((now, done))
+        while now - self._seen[0][0] > _WINDOW_S and len(self._seen) > 2:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        left = sum(mark.left for mark in marks.values())
+        self._on_progress(
+            Progress(
+                self._job,
+                done=done,
+                total=self._total,
+                rate=(done - before) / (now - since) if now > since else None,
+                note=f"{count(left)} offsets left",
+            )
+        )
+        if now - self._noted >= _LOOK_S:
+            self._noted = now
+            self._journal.progress(self._job, done)
+
+
+def _note(journal: Journal, job: str, planned: ReplayPlan, marks: Mapping[int, Mark]) -> None:
+    """One entry a partition: what the receipt proves."""
+    journal.put(
+        job,
+        [
+            Entry(
+                f"{planned.source}/{p}",
+                "COPIED" if mark.done else "OPEN",
+                result=str(mark.copied),
+                note=(
+                    f"offsets {mark.start:,} to {mark.position - 1:,} of {mark.end - 1:,}: {mark.copied:,} copied, "
+                    f"{mark.tombstones:,} of them tombstones, {mark.unselected:,} not selected, "
+                    f"{mark.empty:,} without a record"
+                ),
+            )
+            for p, mark in sorted(marks.items())
+        ],
+    )
+
+
+def _outcome(
+    session: Session, job: str, planned: ReplayPlan, marks: Mapping[int, Mark], done: bool, error: LogqError | None
+) -> Outcome:
+    copied = sum(mark.copied for mark in marks.values())
+    left = 0 if done else sum(mark.left for mark in marks.values())
+    unselected = sum(mark.unselected for mark in marks.values())
+    failed_filter = sum(mark.errors for mark in marks.values())
+    tombstones = sum(mark.tombstones for mark in marks.values())
+    empty = sum(mark.empty for mark in marks.values())
+    lines = [f"{plural(copied, 'record')} of {planned.source} copied to {planned.target}, exactly once"]
+    if error is not None:
+        lines.append(f"stopped: {error}")
+    if tombstones:
+        lines.append(f"{plural(tombstones, 'tombstone')} among them")
+    if unselected:
+        also = f" ({count(failed_filter)} because the filter could not be applied)" if failed_filter else ""
+        lines.append(f"{plural(unselected, 'record')} not selected by the filter{also}")
+    if empty:
+        lines.append(
+            f"{plural(empty, 'offset')} held no committed record (transaction markers, aborted, compacted away)"
+        )
+    if left:
+        lines.append(f"{plural(left, 'offset')} left")
+        lines.append(f"resume: {command_line(session.settings, 'job', 'resume', job, '--execute')}")
+    else:
+        lines.append(f"logq job receipt {job} proves it; it cannot be undone")
+    state: JobState = "done" if done else "cancelled" if error is None else "partly" if copied else "failed"
+    problems = () if error is None else (Problem(f"job {job}", type(error).__name__, str(error)),)
+    return Outcome(job, state, copied, 0, left, tuple(lines), problems)

@@ -1,0 +1,141 @@
+"""A replay's plan as people and scripts read it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from console.ops.plan import PlanView
+from console.ops.replay_plan import ReplayPlan, to_values
+from console.text import count, plural, utc
+
+_GROUPS_NAMED = 8
+
+QUEUE_HEADERS = 7
+"""SQS takes 10 message attributes; three are ours: logq-replay, logq-origin, logq-key."""
+
+
+def view(plan: ReplayPlan) -> PlanView:
+    """The plan in words, for the dialog and the command line."""
+    kind = "topic" if plan.to == "topic" else "FIFO queue" if plan.fifo else "queue"
+    facts = [
+        ("what", _what(plan)),
+        ("from", f"topic {plan.source}, from {plan.begin} to {plan.until}"),
+        ("to", f"{kind} {plan.target}"),
+        ("speed", f"at most {plan.rate:g} a second" if plan.rate else "as fast as the brokers take them"),
+        ("guarantee", _guarantee(plan)),
+    ]
+    if plan.to == "topic":
+        facts.append(("partitions", _partitions(plan)))
+        facts.append(("who sees it", _readers(plan)))
+        facts.append(("is kept", "key, value, headers and timestamp; headers logq-replay and logq-origin are added"))
+    else:
+        facts.append(("who sees it", f"the consumers of {plan.target} get these messages beside their own"))
+        facts.append(("is kept", _attributes(plan)))
+    facts.append(("job", plan.job or "named when it starts"))
+    facts.append(("times", "UTC"))
+    return PlanView(
+        kind="replay",
+        title=f"replay {plan.source} to {plan.target}",
+        facts=tuple(facts),
+        command=plan.command,
+        target=plan.target,
+        warnings=warnings(plan),
+        columns=("p", "from", "to", "offsets", "first record", "last record", "note"),
+        rows=tuple(
+            (
+                str(r.partition),
+                count(r.start),
+                count(r.end),
+                count(r.offsets),
+                utc(r.first_time),
+                utc(r.last_time),
+                r.note,
+            )
+            for r in plan.ranges
+        ),
+    )
+
+
+def to_json(plan: ReplayPlan) -> dict[str, Any]:
+    """The plan as plain values: what `-o json` prints and the journal keeps."""
+    return {**to_values(plan), "warnings": list(warnings(plan))}
+
+
+def _what(plan: ReplayPlan) -> str:
+    held = plural(plan.offsets, "offset")
+    partitions = plural(sum(1 for r in plan.ranges if r.offsets), "partition")
+    if plan.where is not None:
+        what = f"the records of {held} in {partitions} that match: {plan.where}"
+    else:
+        what = f"the records of {held} in {partitions}"
+    return what if plan.limit is None else f"{what}, at most {plan.limit:,}"
+
+
+def _guarantee(plan: ReplayPlan) -> str:
+    if plan.to == "topic":
+        return "exactly once for consumers that read committed records, in order within a partition"
+    if plan.fifo:
+        return "at least once; deduplication ids of this job keep what is sent again within 5 minutes from doubling"
+    return "at least once; what may be there twice is named"
+
+
+def _partitions(plan: ReplayPlan) -> str:
+    if plan.same_partitions:
+        return f"the same numbers (both topics have {plan.partitions})"
+    return f"by key ({plan.partitions} at the source, {plan.target_partitions} at the destination; murmur2 as in Java)"
+
+
+def _readers(plan: ReplayPlan) -> str:
+    if plan.groups is None:
+        return "unknown: the groups could not be seen"
+    if not plan.groups:
+        return f"no group has read {plan.target} so far"
+    named = ", ".join(plan.groups[:_GROUPS_NAMED])
+    more = len(plan.groups) - _GROUPS_NAMED
+    return f"{plural(len(plan.groups), 'group')} on {plan.target}: {named}" + (
+        f" and {more:,} more" if more > 0 else ""
+    )
+
+
+def _attributes(plan: ReplayPlan) -> str:
+    group = "; message group: the key" if plan.fifo else ""
+    return (
+        f"the value as body; attributes logq-replay, logq-origin, logq-key and the first {QUEUE_HEADERS} headers with "
+        f"a name and value SQS takes, other headers and the timestamp are dropped{group}"
+    )
+
+
+def warnings(plan: ReplayPlan) -> tuple[str, ...]:
+    """What cannot be undone or needs care."""
+    lines = ["It cannot be undone: once consumers have the copies, nothing brings them back."]
+    if plan.to == "topic":
+        if plan.source == plan.target:
+            lines.append("Source and destination are one topic: every group on it gets these records a second time.")
+        if not plan.own_time:
+            lines.append(f"{plan.target} sets LogAppendTime: the copies get the time of the copying, not their own.")
+        if not plan.same_partitions:
+            lines.append(
+                "The numbers of partitions differ: order holds per key only, and records without a key scatter."
+            )
+        if plan.limit is not None:
+            lines.append("With a limit one process does it: the same job started elsewhere takes it over.")
+        elif plan.rate is not None:
+            lines.append("The rate is that of each process that shares the job.")
+    else:
+        lines.append(
+            "Records that cannot be SQS messages (no value, not UTF-8, characters SQS refuses, too large) are left "
+            "out, counted and named."
+        )
+        if not plan.fifo:
+            lines.append("A standard queue keeps no order, and consumers must bear a message twice.")
+    if plan.compacted:
+        lines.append(
+            f"{plan.source} is compacted: offsets whose records are compacted away are stepped over and counted."
+        )
+    if plan.joins:
+        lines.append(f"A job named {plan.job} is there already: this process shares its work, its ranges are used.")
+    cut = sum("open transaction" in r.note for r in plan.ranges)
+    if cut:
+        lines.append(f"{plural(cut, 'partition')} with an open transaction: what is not decided yet is left out.")
+    lines += [f"{p.where}: {p.message}" for p in plan.problems]
+    return tuple(lines)
