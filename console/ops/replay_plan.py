@@ -325,11 +325,11 @@ def _into_queue(session: Session, seen: ReplayPlan) -> ReplayPlan:
 
 def _joined(session: Session, seen: ReplayPlan) -> ReplayPlan:
     """The plan with the ranges of the job of that name, where there is one: they were fixed when it was planned."""
-    from console.kafka import copy
+    from console.kafka import copy_group
     from console.kafka.marks import GROUP_PREFIX
 
     settings = session.require_kafka().settings
-    found = copy.look(
+    found = copy_group.look(
         settings, GROUP_PREFIX + seen.job, seen.source, [r.partition for r in seen.ranges], session.settings.timeout
     )
     if not found:

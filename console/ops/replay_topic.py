@@ -25,7 +25,7 @@ from console.ops.replay_plan import ReplayPlan
 from console.text import count, plural
 
 if TYPE_CHECKING:
-    from console.kafka.copy import Copy
+    from console.kafka.copy_group import Copy
     from console.kafka.marks import Mark
     from console.ops.session import Session
 
@@ -41,22 +41,19 @@ def run(
     planned: ReplayPlan,
     cancel: threading.Event,
     on_progress: Callable[[Progress], None],
-    batch: int | None = None,
 ) -> Outcome:
-    """Copy as one of the job's processes until the job is done or cancelled; `batch` is records a transaction.
+    """Copy as one of the job's processes until the job is done or cancelled.
 
     Raises `Refused` when no other process may help; what goes wrong later is in the outcome.
     """
-    from console.kafka import copy as copying
+    from console.kafka.copy import Copier
 
     settings = session.require_kafka().settings
     where = RecordWhere(planned.where) if planned.where is not None else None
     copy = _copy(session, job, planned)
-    if batch is not None:
-        copy = replace(copy, batch=batch)
     watch = _Watch(session, job, planned, cancel, on_progress)
     with _place(session.journal, job, copy.group, alone=planned.limit is not None) as (identity, settle):
-        copier = copying.Copier(
+        copier = Copier(
             settings,
             copy,
             identity,
@@ -81,11 +78,11 @@ def run(
 
 def _copy(session: Session, job: str, planned: ReplayPlan) -> Copy:
     """The copy with the ranges that the job's group holds; they are written there when the job begins."""
-    from console.kafka import copy as copying
+    from console.kafka import copy_group
     from console.kafka.marks import GROUP_PREFIX, Mark
 
     marks = {r.partition: Mark(r.start, r.end, r.start, planned.digest) for r in planned.ranges if r.offsets}
-    copy = copying.Copy(
+    copy = copy_group.Copy(
         source=planned.source,
         target=planned.target,
         group=GROUP_PREFIX + job,
@@ -95,6 +92,7 @@ def _copy(session: Session, job: str, planned: ReplayPlan) -> Copy:
         same_partitions=planned.same_partitions,
         rate=planned.rate,
         limit=planned.limit,
+        batch=copy_group.BATCH,
         **({"max_bytes": planned.max_bytes} if planned.max_bytes else {}),
     )
     begun = next(session.journal.entries(job, ["BEGUN"]), None)
@@ -102,7 +100,7 @@ def _copy(session: Session, job: str, planned: ReplayPlan) -> Copy:
         # Not asked for again: an open transaction of a process that died would hold the answer back.
         held = json.loads(begun.data or b"{}")
         return replace(copy, marks={int(p): Mark(a, b, a, planned.digest) for p, (a, b) in held.items()})
-    found = copying.begin(session.require_kafka().settings, copy) if marks else {}
+    found = copy_group.begin(session.require_kafka().settings, copy) if marks else {}
     ranges = {p: (mark.start, mark.end) for p, mark in found.items()}
     session.journal.put(job, [Entry("ranges", "BEGUN", data=json.dumps(ranges).encode())])
     return replace(copy, marks=found)

@@ -1,0 +1,107 @@
+"""Calls of a transactional client: which error is asked again, aborted, left to another process, or the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from console.errors import Denied, Failed, LogqError, Refused, Unreachable
+from console.kafka.write import reason
+
+CALL_S = 30.0
+"""How long one call may take before it is made again."""
+
+_LEAVE_S = 10.0
+_PAUSE_S = 0.1
+
+
+class Fenced(Refused):
+    """Another process has taken this one's place in the job."""
+
+
+class Broken(LogqError):
+    """A fatal error of a client: nothing but new clients helps. Never leaves this package."""
+
+
+class Calls:
+    """The patience of one copy: calls are made again while that helps and something has moved lately.
+
+    `stop` tells that somebody wants to end; `patience` is how many seconds nothing may move. `errors` holds what the
+    clients complained about, the newest last.
+    """
+
+    def __init__(self, job: str, patience: float, stop: Callable[[], bool]) -> None:
+        self.job = job
+        self.stop = stop
+        self.errors: list[str] = []
+        self._patience = patience
+        self._moved = time.monotonic()
+
+    def complain(self, error: Any) -> None:
+        """Keep what a client said: a `KafkaError`, or any exception."""
+        self.errors.append(" ".join(error.str().split()) if hasattr(error, "str") else reason(error))
+        del self.errors[:-20]
+
+    def moved(self) -> None:
+        """Something went on: patience begins anew."""
+        self._moved = time.monotonic()
+
+    def check(self) -> None:
+        """Raise `Unreachable` when nothing has moved for too long."""
+        if time.monotonic() - self._moved > self._patience:
+            last = self.errors[-1] if self.errors else "the brokers do not answer"
+            raise Unreachable(f"nothing moved for {self._patience:g} s: {last}")
+
+    def again(self, call: Callable[[], object], what: str) -> bool:
+        """Make a call, the same again while the error is retriable; False when stopped meanwhile.
+
+        Raises `KafkaException` for a transaction that must be aborted, `verdict` for the rest.
+        """
+        from confluent_kafka import KafkaException
+
+        leave: float | None = None
+        while True:
+            try:
+                call()
+                return True
+            except KafkaException as error:
+                said = error.args[0]
+                self.complain(error)
+                if said.txn_requires_abort():
+                    raise
+                if not said.retriable():
+                    raise self.verdict(said, what) from None
+                self.check()
+                if self.stop():
+                    # Some more seconds are granted: most answers come, and then the end is known.
+                    leave = leave or time.monotonic() + _LEAVE_S
+                    if time.monotonic() >= leave:
+                        return False
+                time.sleep(_PAUSE_S)
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not when somebody wants to end."""
+        ends = time.monotonic() + seconds
+        while not self.stop() and (left := ends - time.monotonic()) > 0:
+            time.sleep(min(left, _PAUSE_S))
+
+    def verdict(self, error: Any, what: str) -> LogqError:
+        """What an error that is neither retriable nor abortable means."""
+        from confluent_kafka import KafkaError
+
+        told = " ".join(error.str().split())
+        code = error.code()
+        if code in (
+            KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.FENCED_INSTANCE_ID,
+            KafkaError.INVALID_PRODUCER_EPOCH,
+        ):  # fmt: skip
+            return Fenced(f"another process has taken over {self.job}: this one leaves it ({told})")
+        if code in (
+            KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED,
+            KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        ):  # fmt: skip
+            return Denied(f"not allowed to {what}: {told}")
+        if error.fatal():
+            return Broken(told)
+        return Failed(f"cannot {what}: {told}")
