@@ -29,6 +29,31 @@ _AWS = {
 _CLEARED = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS")
 
 
+_SLOW_FOLDERS = ("screens", "bench")
+_SLOW_FILES = ("test_brokers_supervise.py", "test_brokers_jars.py", "test_import_hygiene.py")
+_QUICK_SCREENS = ("test_widgets_lines.py",)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The quick loop, `-m "not broker"`, leaves the slow tests out as well and tries fewer examples of a property."""
+    from hypothesis import settings
+
+    settings.register_profile("ci", deadline=None, print_blob=True)
+    settings.register_profile("quick", deadline=None, max_examples=20)
+    quick = config.option.markexpr == "not broker"
+    if quick:
+        config.option.markexpr = "not broker and not slow"
+    settings.load_profile("quick" if quick else "ci")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole consoles driven by keys, benchmarks and starts of other processes take seconds: `slow`."""
+    for item in items:
+        in_folder = item.path.parent.name in _SLOW_FOLDERS and item.path.name not in _QUICK_SCREENS
+        if in_folder or item.path.name in _SLOW_FILES:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The session's own folder for logq's state and configuration, and AWS credentials that open nothing."""

@@ -29,6 +29,7 @@ def test_ruff_format() -> None:
     run(sys.executable, "-m", "ruff", "format", "--check", ".")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_types() -> None:
     run(sys.executable, "-m", "mypy")
