@@ -62,3 +62,11 @@ def test_every_picture_in_the_readme_exists() -> None:
     pictures = re.findall(r"\]\((screenshots/[^)]+)\)", readme)
     assert pictures
     assert not [name for name in pictures if not (ROOT / name).is_file()]
+
+
+def test_the_readmes_key_table_is_the_registrys() -> None:
+    from console.tui.actions import key_table
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    printed = readme.split("<!-- keys", 1)[1].split("-->\n", 1)[1].split("<!-- /keys -->", 1)[0]
+    assert printed.strip() == key_table().strip()
