@@ -18,7 +18,7 @@ from console.cli.output import Answer, Column, emit, sign, styled, table, tone
 from console.cli.queue import QUEUE_COLUMNS
 from console.cli.queue import worst_first as worst_queues
 from console.cli.run import Run
-from console.errors import LogqError, Unmet
+from console.errors import LogqError, Unmet, UsageError
 from console.model import Attention, Group, KafkaSnapshot, Problem, SqsSnapshot, Status
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ def _both(session: Session, kafka: bool = True, sqs: bool = True) -> Looked:
     def ask(side: str, question: Callable[[], object]) -> None:
         try:
             seen[side] = question()
+        except UsageError as error:  # an address or property that makes no sense: no side is at fault
+            seen["error"] = error
         except LogqError as error:
             problems.append(Problem(side, type(error).__name__.upper(), str(error)))
         except BaseException as error:  # re-raised in the caller's thread, where it belongs

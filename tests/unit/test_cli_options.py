@@ -218,3 +218,19 @@ def test_a_bug_is_one_line_and_says_so(capsys: pytest.CaptureFixture[str], monke
     monkeypatch.setenv("LOGQ_DEBUG", "1")
     assert main(["-b", "h:1", "status"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["-b", "127.0.0.1", "status"], "has no port"),
+        (["-b", "127.0.0.1:1", "-X", "securty.protocol=SSL", "status"], "did you mean security.protocol"),
+    ],
+)
+def test_an_address_that_makes_no_sense_is_wrong_usage_not_a_silent_side(
+    argv: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert words in captured.err and captured.err.count("\n") == 1
