@@ -66,8 +66,9 @@ def health(store: Store, now: float) -> tuple[Health, ...]:
 
 
 def _health(side: str, store: Store, link: Link, now: float) -> Health:
-    words = _kafka_words(store.kafka.snapshot if store.kafka else None) if side == "kafka" else _sqs_words(store)
-    if link.error is not None:
+    gone = link.error is not None
+    words = _kafka_words(store.kafka.snapshot if store.kafka else None, gone) if side == "kafka" else _sqs_words(store)
+    if gone:
         return Health(f"{side} unreachable" if link.seen_at is None else words, Severity.BAD)
     if link.seen_at is None:
         return Health(f"{side} connecting", Severity.UNKNOWN)
@@ -78,10 +79,11 @@ def _health(side: str, store: Store, link: Link, now: float) -> Health:
     return Health(words)
 
 
-def _kafka_words(snapshot: KafkaSnapshot | None) -> str:
+def _kafka_words(snapshot: KafkaSnapshot | None, gone: bool) -> str:
     if snapshot is None or not snapshot.brokers:
         return "kafka"
-    up = sum(1 for broker in snapshot.brokers if broker.reachable is not False)
+    # The last picture may count a broker that has gone since: a look that failed reached none.
+    up = 0 if gone else sum(1 for broker in snapshot.brokers if broker.reachable is not False)
     return f"kafka {up}/{len(snapshot.brokers)}"
 
 

@@ -195,6 +195,7 @@ async def test_an_unreachable_side_keeps_its_picture_and_says_how_old_it_is() ->
         shown = seen(app)
         assert "connection refused" in shown and "18,204" in shown, "the picture stays"
         assert "✖ kafka" in shown, "and it is in the attention block"
+        assert "kafka 0/3" in shown, "nobody of that picture answers any more"
         assert "57" in line_with(app, "image-resize-jobs-dlq"), "the other side lives on"
         found.kafka_error = None
         found.kafka_side = kafka_snapshot(at=NOW + 15)
