@@ -60,7 +60,7 @@ async def test_a_group_tells_when_it_will_have_caught_up() -> None:
     app = fake_app()
     async with opened(app) as pilot:
         await pilot.press("j", "enter")
-        await until_seen(pilot, "catches up in never at this rate")
+        await until_seen(pilot, "catches up never at this rate")
 
 
 async def test_topics_then_one_topic_then_its_records_in_full() -> None:

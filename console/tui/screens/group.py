@@ -31,8 +31,8 @@ PARTITION_COLUMNS = (
     Column("behind", "behind", 8, align="right", gap=1, sortable=True),
     Column("lost", "lost", 6, align="right", gap=1, drop=5, sortable=True),
     Column("member", "member", 12, flex=1, drop=7, most=24),
-    Column("status", "status", 10, drop=2),
-    Column("reason", "", 16, flex=3, drop=3),
+    Column("status", "status", 7, drop=2),
+    Column("reason", "", 34, flex=3, drop=3),
 )
 MEMBER_COLUMNS = (
     Column("client", "client", 14, flex=1, gap=1, sortable=True, most=30),
@@ -145,7 +145,7 @@ class GroupScreen(ConsoleScreen):
                     ("behind", text.behind(group.lag_seconds, group.lag_seconds_source)),
                     ("in/s", text.rate(group.produced_rate)),
                     ("out/s", text.rate(group.consumed_rate)),
-                    ("catches up in", eta(group)),
+                    ("catches up", eta(group)),
                     ("lost", cells.number(lost, Severity.BAD) if lost else ""),
                     ("no commit", text.plural(group.no_commit, "partition") if group.no_commit else ""),
                 ),
@@ -210,4 +210,4 @@ def eta(group: Group) -> str:
     gain = group.consumed_rate - group.produced_rate
     if gain <= 0:
         return "never at this rate"
-    return "~" + text.duration(group.lag / gain)
+    return "in ~" + text.duration(group.lag / gain)
