@@ -17,7 +17,6 @@ from rich.text import Text
 from console.model import Progress, Severity
 from console.text import is_safe
 from widgets.body import Piece, best_view, rows, wrapped
-from widgets.diff import change, moved
 from widgets.layout import MARGIN, Column, place
 from widgets.paint import Palette, fit, harmless, pieces
 from widgets.progress import seconds_left
@@ -67,20 +66,6 @@ def test_a_trend_is_as_wide_as_asked(values: list[float | None], width: int) -> 
 
 
 # ---------------------------------------------------------------- changes
-
-
-def test_a_change_shows_both_values_and_none_when_there_is_none() -> None:
-    assert change(18204, 12000).plain == "18,204 → 12,000"
-    assert change(None, 0).plain == "– → 0"
-    assert change(7, 7).plain == "7"
-    assert change("\x1b[31m", "b").plain == "␛[31m → b"
-
-
-def test_moving_a_position_says_what_it_means_with_a_sign() -> None:
-    assert moved(18204, 12000).plain == "↺ 6,204 replayed"
-    assert moved(100, 400).plain == "⇥ 300 skipped"
-    assert moved(5, 5).plain == "= unchanged"
-    assert moved(None, 5).plain == "–"
 
 
 # ---------------------------------------------------------------- columns
