@@ -65,9 +65,6 @@ def test_a_trend_is_as_wide_as_asked(values: list[float | None], width: int) -> 
     assert set(text) <= set(BLOCKS) | {" "}
 
 
-# ---------------------------------------------------------------- changes
-
-
 # ---------------------------------------------------------------- columns
 
 WIDTHS = st.integers(1, 30)
