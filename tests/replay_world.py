@@ -42,7 +42,8 @@ class Record:
 
 
 def make_topics(bootstrap: str, names: dict[str, int], **config: str) -> None:
-    """Create topics of so many partitions and wait until each has its leaders."""
+    """Create topics of so many partitions that keep records of any age, and wait until each has its leaders."""
+    config = {"retention.ms": "-1", **config}
     admin = AdminClient({"bootstrap.servers": bootstrap})
     for future in admin.create_topics([NewTopic(n, p, 1, config=config) for n, p in names.items()]).values():
         future.result(30)

@@ -64,6 +64,7 @@ class Copier:
         self._mine: dict[int, Mark] = {}
         self._dirty: set[int] = set()
         self._failure: BaseException | None = None
+        self._refused = ""
         self._committed_at = self._looked = time.monotonic()
         self._due = 0.0
         self._size = 1
@@ -90,7 +91,7 @@ class Copier:
         from confluent_kafka import KafkaException
 
         calls = self._calls
-        producer = transactional(self._settings, self._copy, self._identity, calls.complain)
+        producer = transactional(self._settings, self._copy, self._identity, calls.complain, self._undelivered)
         source = member(self._settings, self._copy, self._identity, calls.complain)
         try:
             # First of all: it fences whoever had this place and settles its open transaction.
@@ -314,12 +315,26 @@ class Copier:
             raise self._calls.verdict(error.args[0], "copy")
         self._calls.complain(error)
         self._calls.check()
+        refused, self._refused = self._refused, ""
         try:
             if self._calls.again(lambda: producer.abort_transaction(CALL_S), "abort"):
                 self._begin_at(source, sorted(self._mine))
         except KafkaException as worse:
             raise Broken(str(worse)) from None
+        if refused:
+            raise Failed(refused)  # it would be refused again and again
         self._calls.pause(_AFTER_ABORT_S)
+
+    def _undelivered(self, error: Any, message: Any) -> None:
+        """The broker did not take a record: remember why when no second try can help."""
+        from confluent_kafka import KafkaError
+
+        if error.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_TIMESTAMP):
+            origin = dict(message.headers() or ()).get("logq-origin", b"").decode(errors="replace") or "a record"
+            self._refused = self._refused or (
+                f"{origin} cannot be copied: {self._copy.target} refuses it ({error.str()}); "
+                "leave it out with --where, or change the destination"
+            )
 
     def _consumer_error(self, error: Any, partition: int | None) -> None:
         from confluent_kafka import KafkaError

@@ -111,8 +111,14 @@ def look(
         close(source)
 
 
-def transactional(settings: KafkaSettings, copy: Copy, identity: str, complain: Callable[[Any], None]) -> Producer:
-    """The producer of one process of a copy."""
+def transactional(
+    settings: KafkaSettings,
+    copy: Copy,
+    identity: str,
+    complain: Callable[[Any], None],
+    undelivered: Callable[[Any, Any], None] = lambda error, message: None,
+) -> Producer:
+    """The producer of one process of a copy; `undelivered` gets the error and the message of each that failed."""
     given = settings.properties
     return producer(
         settings,
@@ -123,6 +129,8 @@ def transactional(settings: KafkaSettings, copy: Copy, identity: str, complain: 
         partitioner="murmur2_random",
         # What was compressed at the source must not grow at the destination.
         compression_type=given.get("compression.type", "lz4"),
+        on_delivery=undelivered,
+        delivery_report_only_error=True,
         error_cb=complain,
     )
 

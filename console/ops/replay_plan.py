@@ -47,7 +47,8 @@ class ReplayPlan:
     """A bounded copy of one topic. `ranges` are those of all its partitions, empty ones included.
 
     `partitions` and `target_partitions` are the numbers of partitions (0: a queue). `groups` are the other groups that
-    read the destination topic, None when they could not be seen. `max_bytes` is what the destination takes a message.
+    read the destination topic, None when they could not be seen. `max_bytes` is what the destination takes a message,
+    `retention_seconds` how long it keeps one by its time (None: for ever, or not known).
     `joins` tells that a job of this name is there already: its ranges are the plan's.
     """
 
@@ -69,6 +70,7 @@ class ReplayPlan:
     joins: bool = False
     compacted: bool = False
     own_time: bool = True
+    retention_seconds: float | None = None
     max_bytes: int | None = None
     groups: tuple[str, ...] | None = None
     fifo: bool = False
@@ -291,10 +293,16 @@ def _into_topic(session: Session, seen: ReplayPlan) -> ReplayPlan:
         seen,
         target_partitions=len(target.partitions),
         own_time=config.get("message.timestamp.type") != "LogAppendTime",
+        retention_seconds=_retention(config),
         max_bytes=int(size) if size.isdigit() else None,
         groups=groups,
         problems=(*seen.problems, *problems),
     )
+
+
+def _retention(config: Mapping[str, str]) -> float | None:
+    held = config.get("retention.ms", "")
+    return int(held) / 1000 if "delete" in config.get("cleanup.policy", "delete") and held.isdigit() else None
 
 
 def _readers(session: Session, topic: str) -> tuple[tuple[str, ...] | None, tuple[Problem, ...]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from console.ops.plan import PlanView
 from console.ops.replay_plan import ReplayPlan, to_values
-from console.text import count, plural, utc
+from console.text import count, duration, plural, utc
 
 _GROUPS_NAMED = 8
 
@@ -113,6 +113,13 @@ def warnings(plan: ReplayPlan) -> tuple[str, ...]:
             lines.append("Source and destination are one topic: every group on it gets these records a second time.")
         if not plan.own_time:
             lines.append(f"{plan.target} sets LogAppendTime: the copies get the time of the copying, not their own.")
+        oldest = min((r.first_time for r in plan.ranges if r.first_time is not None), default=None)
+        keeps = plan.retention_seconds if plan.own_time else None
+        if keeps is not None and oldest is not None and plan.at - oldest > keeps:
+            lines.append(
+                f"{plan.target} keeps records {duration(keeps)} by their own time: copies of older ones may be deleted "
+                "before anybody reads them."
+            )
         if not plan.same_partitions:
             lines.append(
                 "The numbers of partitions differ: order holds per key only, and records without a key scatter."

@@ -1,4 +1,4 @@
-"""A replay killed with SIGKILL at random moments and resumed: exactly once into a topic, as the journal says into a queue."""
+"""A replay killed at random moments and resumed: exactly once into a topic, as the journal says into a queue."""
 
 from __future__ import annotations
 

@@ -1,0 +1,131 @@
+"""Replay of a topic into queues: what becomes of key, headers and odd values, order and deduplication, and resuming."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqs_world
+from confluent_kafka import Producer
+from replay_world import fill, make_topics, read
+
+from console.config import KafkaSettings, Settings, SqsSettings
+from console.errors import Refused
+from console.journal import Entry
+from console.model import Progress
+from console.ops import jobs, replay
+from console.ops.session import Session
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+
+Unique = Callable[[str], str]
+
+
+@pytest.fixture
+def session(kafka: str, sqs_endpoint: str, tmp_path: Path) -> Iterator[Session]:
+    sqs = SqsSettings(region="eu-west-1", endpoint_url=sqs_endpoint)
+    opened = Session(Settings(kafka=KafkaSettings(kafka), sqs=sqs, state_dir=tmp_path, timeout=30))
+    yield opened
+    opened.close()
+
+
+def test_records_become_messages(kafka: str, sqs_endpoint: str, session: Session, unique: Unique) -> None:
+    """What cannot be a message is left out, counted and named; the rest has its origin, key and headers."""
+    make_topics(kafka, {(source := unique("src")): 1})
+    producer = Producer({"bootstrap.servers": kafka})
+    many = [(f"h{n}", b"%d" % n) for n in range(9)]
+    producer.produce(source, '{"ok": "é"}', "k1", partition=0, headers=[("type", b"order"), ("raw", b"\xff"), *many])
+    producer.produce(source, b"plain", b"\xff\x01", partition=0, headers=[("bad name", b"x"), ("aws.x", b"x")])
+    producer.produce(source, None, b"tombstone", partition=0)
+    producer.produce(source, b"", partition=0)
+    producer.produce(source, b"\xff\xfe", partition=0)
+    producer.produce(source, b"bell \x07", partition=0)
+    producer.produce(source, b"last", partition=0)
+    assert producer.flush(30) == 0
+    with sqs_world.world(sqs_endpoint, unique("replay")) as world:
+        planned = replay.plan(session, source, f"sqs:{world.name}")
+        facts = dict(replay.view(planned).facts)
+        assert "other headers and the timestamp are dropped" in facts["is kept"]
+        outcome = replay.run(session, planned)
+        assert (outcome.state, outcome.done, outcome.failed, outcome.left) == ("partly", 3, 4, 0)
+        got = {m["Body"]: m["MessageAttributes"] for m in world.drain()}
+    assert set(got) == {'{"ok": "é"}', "plain", "last"}
+    first = {name: v.get("StringValue", v.get("BinaryValue")) for name, v in got['{"ok": "é"}'].items()}
+    assert first == {
+        "logq-replay": outcome.job, "logq-origin": f"{source}/0/0", "logq-key": "k1", "type": "order", "raw": b"\xff",
+        **{f"h{n}": str(n) for n in range(5)},
+    }  # fmt: skip
+    second = got["plain"]
+    assert set(second) == {"logq-replay", "logq-origin", "logq-key"}
+    assert second["logq-key"]["BinaryValue"] == b"\xff\x01"
+    named = {e.key: e.note for e in session.journal.entries(outcome.job, ["FAILED"])}
+    assert set(named) == {"0/2", "0/3", "0/4", "0/5"}
+    assert "U+0007" in named["0/5"]
+    assert "tombstone" in jobs.receipt(session, outcome.job)
+    again = jobs.resume(session, outcome.job)
+    assert (again.state, again.done, again.failed) == ("partly", 3, 4)
+
+
+def test_a_fifo_queue_keeps_the_order_of_keys(kafka: str, sqs_endpoint: str, session: Session, unique: Unique) -> None:
+    make_topics(kafka, {(source := unique("src")): 2})
+    producer = Producer({"bootstrap.servers": kafka})
+    for n in range(240):
+        key = None if n % 12 == 11 else b"has space" if n % 12 == 10 else b"k%d" % (n % 12)
+        producer.produce(source, b"%d" % n, key, partition=n % 2)
+    assert producer.flush(30) == 0
+    with sqs_world.world(sqs_endpoint, unique("replayf"), fifo=True) as world:
+        outcome = replay.run(session, replay.plan(session, source, f"sqs:{world.name}"))
+        assert (outcome.state, outcome.done) == ("done", 240), outcome.lines
+        # As after a crash that lost the news of what was sent: sent again, and there once.
+        session.journal.put(outcome.job, [Entry(e.key, "INTENT", at=e.at, data=reopened(e.data)) for e in
+                                          list(session.journal.entries(outcome.job))])  # fmt: skip
+        session.journal.finish(outcome.job, "interrupted")
+        again = jobs.resume(session, outcome.job)
+        assert again.state == "done", again.lines
+        assert not any("twice" in line for line in again.lines)
+        groups = defaultdict(list)
+        for message in world.drain():
+            groups[message["Attributes"]["MessageGroupId"]].append(int(message["Body"]))
+    assert sum(map(len, groups.values())) == 240
+    assert all(numbers == sorted(numbers) for numbers in groups.values())
+    assert {"k0", "k9", "partition-1"} < set(groups)
+    assert len(groups) == 12
+
+
+def reopened(data: bytes | None) -> bytes:
+    unit = json.loads(data or b"")
+    return json.dumps({**unit, "open": list(range(unit["first"], unit["last"] + 1)), "sent": 0}).encode()
+
+
+def test_filter_limit_cancel_and_resume(kafka: str, sqs_endpoint: str, session: Session, unique: Unique) -> None:
+    make_topics(kafka, {(source := unique("src")): 2})
+    fill(kafka, source, 1_000, 2)
+    with sqs_world.world(sqs_endpoint, unique("replay")) as world:
+        planned = replay.plan(session, source, f"sqs:{world.name}", where="value % 2 == 1", limit=321)
+
+        def ask(progress: Progress) -> None:
+            if progress.done:
+                session.journal.request_cancel(progress.job)
+
+        outcome = replay.run(session, planned, on_progress=ask)
+        assert outcome.state == "cancelled"
+        assert 0 < outcome.done < 321
+        assert outcome.left
+        with pytest.raises(Refused, match="belongs to"):
+            other = Settings(
+                kafka=KafkaSettings("127.0.0.1:1"), sqs=session.settings.sqs, state_dir=session.settings.state_dir
+            )
+            elsewhere = Session(other)
+            try:
+                jobs.resume(elsewhere, outcome.job)
+            finally:
+                elsewhere.close()
+        outcome = jobs.resume(session, outcome.job)
+        assert (outcome.state, outcome.done, outcome.left) == ("done", 321, 0)
+        bodies = [int(m["Body"]) for m in world.drain()]
+    assert len(bodies) == len(set(bodies)) == 321
+    wanted = {int(r.value or b"") for records in read(kafka, source, 2).values() for r in records}
+    assert set(bodies) <= {n for n in wanted if n % 2}
