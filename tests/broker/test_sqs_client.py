@@ -182,11 +182,11 @@ def test_the_deadline_holds_when_nothing_answers(world: World, tmp_path: Path) -
         began = time.monotonic()
         with pytest.raises(Unreachable, match="in time"):
             session.require_sqs().snapshot(0.3)
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 5.0  # not the 30 s that the call hangs
     with sqs_world.session(world.endpoint, tmp_path, {"get_queue_attributes": hangs}) as session:
         began = time.monotonic()
-        snapshot = session.require_sqs().snapshot(0.3)
-        assert time.monotonic() - began < 1.5
+        snapshot = session.require_sqs().snapshot(3.0)  # enough to list on a busy machine
+        assert time.monotonic() - began < 15.0
         assert {problem.code for problem in snapshot.problems} == {"TIMEOUT"}
     held.set()
 

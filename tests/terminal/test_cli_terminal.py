@@ -136,5 +136,5 @@ def test_no_color_is_obeyed(kafka: str, stopped: tuple[str, str]) -> None:
         with Terminal("-b", kafka, *options, "group", "list", environment=bare) as terminal:
             terminal.wait_exit(30)
             terminal.read(0.2)
-            assert stopped[0] in terminal.screen()
+            assert stopped[0].encode() in terminal.raw  # the screen has scrolled where there are many groups
             assert b"\x1b" not in bytes(terminal.raw)

@@ -18,6 +18,7 @@ import pytest
 from confluent_kafka import Producer
 from terminal import Terminal
 
+from console import brokers as servers
 from console.config import KafkaSettings
 from console.kafka import write
 from console.kafka.client import KafkaClient
@@ -55,7 +56,14 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(kafka: str, sqs_endpoint: str, unique: Callable[[str], str]) -> Iterator[Stage]:
+def stage(isolated: Path, unique: Callable[[str], str]) -> Iterator[Stage]:
+    """Servers of this module's own: on the session's, a page has no room for what is looked for here."""
+    with servers.start() as running:
+        assert running.endpoint_url is not None
+        yield from _set(running.bootstrap, running.endpoint_url, unique)
+
+
+def _set(kafka: str, sqs_endpoint: str, unique: Callable[[str], str]) -> Iterator[Stage]:
     topic = unique("hostile") + ".DLT"
     settings = KafkaSettings(kafka)
     write.create_topics(settings, {topic: (1, 1, {})})
@@ -106,7 +114,10 @@ def test_screens(stage: Stage, columns: int, lines: int, tmp_path: Path) -> None
         # A Kafka dead-letter topic: clusters, messages, one message whole with its headers.
         terminal.press(":", *f"dlq kafka:{stage.topic}", "enter")
         terminal.wait_for(lambda seen: "failures" in seen and "EVIL␛]52" in seen)
-        terminal.press("tab", "enter")
+        terminal.wait_for(lambda seen: "0:2" in seen)
+        terminal.press("tab")
+        terminal.read(0.5)
+        terminal.press("enter")
         terminal.wait_for("/0/2")
         terminal.press("G")
         terminal.wait_for("traceEVIL␛]52")
@@ -115,7 +126,9 @@ def test_screens(stage: Stage, columns: int, lines: int, tmp_path: Path) -> None
         # An SQS dead-letter queue, and the same queue as messages.
         terminal.press(":", *f"dlq sqs:{stage.queue}", "enter")
         terminal.wait_for(lambda seen: "failures" in seen and "EVIL\\x9b" in seen)
-        terminal.press("tab", "enter")
+        terminal.press("tab")
+        terminal.read(0.5)
+        terminal.press("enter")
         terminal.wait_for(lambda seen: "ApproximateReceiveCount" in seen and "EVIL\\x9b" in seen)
         terminal.press("?")
         terminal.read(1)
