@@ -345,7 +345,8 @@ class Cluster:
 class DeadLetters:
     """A dead-letter queue or topic. `source` names what it serves (queue names, or the original topic).
 
-    `count` is approximate for a queue and the number of offsets held for a topic.
+    `count` is approximate for a queue and the number of offsets held for a topic. `done` is how many of a topic's were
+    redriven already, None where nobody looked.
     """
 
     target: str
@@ -357,6 +358,7 @@ class DeadLetters:
     clusters: tuple[Cluster, ...] = ()
     status: Status = Status.UNKNOWN
     reason: str = ""
+    done: int | None = None
 
 
 # ---------------------------------------------------------------- attention, jobs

@@ -12,7 +12,7 @@ from console.cli.options import NounGroup
 from console.cli.output import Answer, Column, emit, facts, note, table
 from console.cli.run import Run
 from console.cli.status import look
-from console.model import Cluster, DeadLetters, Severity
+from console.model import Cluster, DeadLetters, Message, Severity
 
 
 @click.group("dlq", cls=NounGroup)
@@ -85,7 +85,10 @@ def show_dlq(run: Run, dlq: str, limit: int, force: bool) -> None:
 
     seen = inspect.dead_letter(run.session, dlq, limit=limit, force=force)
     row = shapes.dlq(seen.letters, clusters=True)
-    messages = [shapes.message(m) for m in seen.messages]
+    messages = [{**shapes.message(m), "done": m.id in seen.done} for m in seen.messages]
+    # A queue's dead letters leave it when they are redriven; a topic's stay, and are marked.
+    marked: tuple[Column[Message], ...] = (Column("redriven", lambda m: "yes" if m.id in seen.done else "", drop=1),)
+    columns = (*MESSAGE_COLUMNS[:1], *(marked if seen.letters.kind == "topic" else ()), *MESSAGE_COLUMNS[1:])
 
     def page(width: int | None, color: bool) -> list[str]:
         letters = seen.letters
@@ -96,6 +99,7 @@ def show_dlq(run: Run, dlq: str, limit: int, force: bool) -> None:
                 ("oldest", text.duration(letters.oldest_seconds)),
                 ("expires", text.duration(letters.expires_seconds)),
                 ("source", ", ".join(letters.source) or text.DASH),
+                *([("redriven", text.count(letters.done))] if letters.kind == "topic" else []),
                 ("read", seen.note),
             ],
             color,
@@ -103,7 +107,7 @@ def show_dlq(run: Run, dlq: str, limit: int, force: bool) -> None:
         if letters.clusters:
             lines += ["", *table(CLUSTER_COLUMNS, letters.clusters, width, color)]
         if seen.messages:
-            lines += ["", *table(MESSAGE_COLUMNS, seen.messages, width, color)]
+            lines += ["", *table(columns, seen.messages, width, color)]
         return lines
 
     emit(
@@ -122,10 +126,14 @@ def show_dlq(run: Run, dlq: str, limit: int, force: bool) -> None:
 @command.command("redrive")
 @click.argument("dlq")
 @click.option("--to", metavar="TARGET", help="Where to; left out, each message goes back to its own source.")
-@click.option("--where", metavar="CEL", help="Only messages for which this holds, for example body.kind == 'resize'.")
+@click.option(
+    "--where", metavar="CEL", help="Only those for which this holds: body.kind == 'resize'; a topic's: value.kind."
+)
+@click.option("--cluster", "clusters", metavar="ID", multiple=True, help="Only this way of failing (dlq show).")
 @click.option("--id", "ids", metavar="ID", multiple=True, help="Only this message; may be repeated.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N messages.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="At most N messages a second.")
+@click.option("--canary", type=click.IntRange(min=1), metavar="N", help="The first N, then stop and say how to go on.")
 @click.option(
     "--engine",
     type=click.Choice(["auto", "native", "client"]),
@@ -141,9 +149,11 @@ def redrive_dlq(
     dlq: str,
     to: str | None,
     where: str | None,
+    clusters: tuple[str, ...],
     ids: tuple[str, ...],
     limit: int | None,
     rate: float | None,
+    canary: int | None,
     engine: str,
     execute: bool,
     yes: bool,
@@ -153,12 +163,26 @@ def redrive_dlq(
 
     guard(run, f"redrive {dlq}", execute, yes)
     session = run.session
-    plan = redrive.plan(session, dlq, to=to, where=where, ids=ids, limit=limit, rate=rate, engine=engine)
-    idle = f"nothing to do: {plan.dlq} holds no visible message" if plan.count == 0 else ""
+    plan = redrive.plan(
+        session,
+        dlq,
+        to=to,
+        where=where,
+        ids=ids,
+        limit=limit,
+        rate=rate,
+        engine=engine,
+        clusters=clusters,
+        canary=canary,
+    )
+    queue = plan.source.startswith("sqs:")
     change = Change(
         redrive.view(plan),
         redrive.to_json(plan),
         lambda cancel, on_progress: redrive.run(session, plan, cancel, on_progress),
-        idle,
+        redrive.idle(plan),
     )
-    raise click.exceptions.Exit(carry_out(run, change, execute, yes))
+    code = carry_out(run, change, execute, yes)
+    if queue and canary is not None and execute:
+        note(f"that was the canary of {canary:,}: the same without --canary sends the rest")
+    raise click.exceptions.Exit(code)

@@ -43,7 +43,7 @@ TOPIC_PARTITION = _fields("topic partition leader replicas isr offline start end
 QUEUE = _fields(
     "name url type visible in_flight delayed oldest_seconds dlq dlq_of max_receive retention_seconds status reason"
 )
-DLQ = _fields("target kind count oldest_seconds expires_seconds source clusters")
+DLQ = _fields("target kind count oldest_seconds expires_seconds source done clusters")
 MESSAGE = _fields("target id partition offset timestamp key value headers attributes receive_count group_id error")
 JOB = _fields("job kind source target state done failed left started finished")
 ATTENTION = _fields("status side kind name where reason")
@@ -195,6 +195,7 @@ def dlq(d: DeadLetters, clusters: bool = False) -> dict[str, Any]:
         "oldest_seconds": d.oldest_seconds,
         "expires_seconds": d.expires_seconds,
         "source": [raw(name) for name in d.source],
+        "done": d.done,
         "clusters": [cluster(c) for c in d.clusters] if clusters else None,
     }
 

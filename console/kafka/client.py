@@ -67,6 +67,14 @@ class KafkaClient:
 
         return self._run(look, timeout)
 
+    def cluster_id(self, timeout: float | None = None) -> str | None:
+        """The cluster's own id, the same whatever address it was reached by; None where it does not tell."""
+
+        async def look(cluster: Cluster, deadline: float) -> str | None:
+            return (await cluster.metadata(deadline, [])).cluster_id
+
+        return self._run(look, timeout)
+
     def topics(self, timeout: float | None = None) -> tuple[Topic, ...]:
         """All topics with their partitions and offsets, by name."""
 

@@ -86,6 +86,14 @@ _DIALECTS = (
     ),
 )
 _SPRING_CAUSE = "kafka_dlt-exception-cause-fqcn"
+# What each framework adds to a record it gives up on; a Spring retry topic's counters would end the new try at once.
+_ADDED = {
+    "spring": ("kafka_dlt-", "retry_topic-", "springDeserializerException"),
+    "spring-cloud-stream": ("x-original-", "x-exception-"),
+    "connect": ("__connect.errors.",),
+    "streams": ("__streams.errors.",),
+    "smallrye": ("dead-letter-", "deserialization-failure-"),
+}
 
 
 def is_dead_letter_topic(name: str, patterns: Iterable[str] = ()) -> bool:
@@ -117,6 +125,14 @@ def failure(headers: Iterable[tuple[str, bytes | None]]) -> Failure | None:
     return None
 
 
+def without_failure(
+    headers: Iterable[tuple[str, bytes | None]], dialect: str | None
+) -> tuple[tuple[str, bytes | None], ...]:
+    """The headers without those that a dialect's framework added when it put the record aside, in their order."""
+    added = _ADDED.get(dialect or "", ())
+    return tuple((name, value) for name, value in headers if not (added and name.startswith(added)))
+
+
 def _first(values: dict[str, bytes], names: tuple[str, ...]) -> str | None:
     return next((_text(values[name]) for name in names if name in values), None)
 
@@ -140,4 +156,4 @@ def _number(value: bytes | None, width: int) -> int | None:
     return number if number >= 0 else None
 
 
-__all__ = ["Failure", "failure", "is_dead_letter_topic"]
+__all__ = ["Failure", "failure", "is_dead_letter_topic", "without_failure"]

@@ -6,7 +6,7 @@ Only `peek`, and `dead_letter` of a queue, receive from a queue: under the peek 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -39,13 +39,15 @@ DEAD_LETTER_PAGE = 200
 class DeadLetterView:
     """One dead-letter place opened: what it is, the messages read (newest first), and how much of it that is.
 
-    `whole` is True only when every message that was there has been seen; `note` says in words what was read.
+    `whole` is True only when every message that was there has been seen; `note` says in words what was read. `done`
+    holds the ids of those a redrive of this journal has sent already (of a topic: its records stay where they are).
     """
 
     letters: DeadLetters
     messages: tuple[Message, ...]
     whole: bool
     note: str
+    done: frozenset[str] = frozenset()
 
 
 def kafka(
@@ -194,7 +196,7 @@ def dead_letter(
     A queue is swept under a lease and released again; a topic is read without joining a group. Raises `NotFound` for a
     name neither side has, `Refused` by the peek budget when the DLQ has a redrive policy of its own.
     """
-    found = _resolve(session, target, timeout)
+    found = resolve(session, target, timeout)
     return (
         _queue_view(session, found.name, limit, force, timeout)
         if found.side == "sqs"
@@ -202,7 +204,8 @@ def dead_letter(
     )
 
 
-def _resolve(session: Session, target: str, timeout: float | None) -> targets.Target:
+def resolve(session: Session, target: str, timeout: float | None = None) -> targets.Target:
+    """The one topic or queue a target names, asked for on both sides. Raises as `targets.resolve`."""
     side, name = targets.parse(target)
     if side is not None:
         return targets.Target(side, name)
@@ -229,6 +232,7 @@ def _queue_view(session: Session, name: str, limit: int, force: bool, timeout: f
 def _topic_view(session: Session, name: str, limit: int, timeout: float | None) -> DeadLetterView:
     from console.kafka.deadletter import failure
     from console.kafka.read import read_last
+    from console.ops.redrive_marks import marks, place_of
 
     seen = topic(session, name, timeout)
     settings = session.settings.kafka
@@ -247,13 +251,27 @@ def _topic_view(session: Session, name: str, limit: int, timeout: float | None) 
     held = seen.records
     whole = held is not None and len(messages) >= held
     note = f"the last {len(messages):,} of {held:,}" if held is not None and not whole else "all of it"
+    known = marks(session.journal, name, place_of(session))
+    done = frozenset(m.id for m in messages if known.is_done(m))
+    # Another record at a place that was redriven: the topic was made again, and only what was read can be told.
+    other = any(m.id in known.done and m.id not in done for m in messages)
     letters = replace(
         _topic_letters(seen),
+        done=len(done) if other else _done(seen, known.done),
         source=tuple(sorted(sources)),
         oldest_seconds=_oldest(session, seen, timeout),
         clusters=cluster(messages),
     )
-    return DeadLetterView(letters, tuple(messages), whole, f"{note}; no group joined")
+    if letters.done:
+        note += f"; {letters.done:,} of {held or 0:,} redriven already"
+    return DeadLetterView(letters, tuple(messages), whole, f"{note}; no group joined", done)
+
+
+def _done(seen: Topic, done: Iterable[str]) -> int:
+    """How many of the records still in a topic the journal says were redriven, by their places."""
+    held = {p.partition: (p.start or 0, p.end or 0) for p in seen.partitions}
+    places = (key.rsplit("/", 2)[1:] for key in done)
+    return sum(start <= int(o) < end for p, o in places for start, end in [held.get(int(p), (0, 0))])
 
 
 def _oldest(session: Session, seen: Topic, timeout: float | None) -> float | None:

@@ -1,25 +1,33 @@
-"""Redrive of a dead-letter queue: plan, run, resume. The engines are in redrive_native and redrive_client."""
+"""Redrive of a dead-letter queue or topic: plan, run, resume.
+
+A queue's engines are in redrive_native and redrive_client; a topic's is redrive_topic.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from console.errors import LogqError, Refused
+from console.errors import LogqError, Refused, UsageError
 from console.model import JobState, Outcome, Problem, Progress
-from console.ops import redrive_native
+from console.ops import redrive_native, redrive_plan, targets
 from console.ops.guard import require_writable
+from console.ops.plan import PlanView
 from console.ops.redrive_client import Engine
-from console.ops.redrive_plan import LEASE_S, Destination, RedrivePlan, counts, from_json, plan, to_json, view
+from console.ops.redrive_plan import LEASE_S, Destination, RedrivePlan, counts, from_json
 from console.text import count as counted
 from console.text import plural
 
 if TYPE_CHECKING:
+    from console.ops.redrive_topic_plan import TopicRedrivePlan
     from console.ops.session import Session
     from console.sqs.client import SqsClient
 
-__all__ = ["LEASE_S", "Destination", "RedrivePlan", "from_json", "plan", "resume", "run", "to_json", "view"]
+__all__ = ["LEASE_S", "Destination", "RedrivePlan", "from_json", "idle", "plan", "resume", "run", "to_json", "view"]
+
+IN_CLUSTERS = 5_000
+"""How many messages of a queue are read at most to find those of a failure cluster."""
 
 _IDS_NAMED = 5
 
@@ -28,9 +36,111 @@ def _ignore(progress: Progress) -> None:
     """Where nobody watches."""
 
 
+def plan(
+    session: Session,
+    dlq: str,
+    *,
+    to: str | None = None,
+    where: str | None = None,
+    ids: Sequence[str] = (),
+    limit: int | None = None,
+    rate: float | None = None,
+    engine: str = "auto",
+    lease_seconds: int | None = None,
+    clusters: Sequence[str] = (),
+    canary: int | None = None,
+) -> RedrivePlan | TopicRedrivePlan:
+    """What a redrive of a dead-letter queue or topic would do; changes nothing. Raises as the two sides' own `plan`.
+
+    `clusters` are ids of failure clusters: a queue is read for them (under the peek budget) and they become ids.
+    `canary` is how many to send at first; of a queue it is a limit.
+    """
+    found = _target(session, dlq)
+    if found.side == "kafka":
+        if engine != "auto":
+            raise UsageError(f"--engine {engine} is for queues: {found.name} is a topic")
+        from console.ops import redrive_topic
+
+        return redrive_topic.plan(
+            session,
+            found.name,
+            to=to,
+            where=where,
+            ids=ids,
+            limit=limit,
+            rate=rate,
+            clusters=clusters,
+            canary=canary,
+        )
+    if clusters:
+        ids = _in_clusters(session, found.name, clusters, ids)
+    if canary is not None:
+        limit = canary if limit is None else min(limit, canary)
+    return redrive_plan.plan(
+        session,
+        f"sqs:{found.name}",
+        to=to,
+        where=where,
+        ids=ids,
+        limit=limit,
+        rate=rate,
+        engine=engine,
+        lease_seconds=lease_seconds,
+    )
+
+
+def _target(session: Session, dlq: str) -> targets.Target:
+    """The place a name means: asked for only where both sides could have it."""
+    side, name = targets.parse(dlq)
+    if side is None and session.settings.kafka is not None and session.settings.sqs is not None:
+        from console.ops import inspect
+
+        return inspect.resolve(session, dlq)
+    return targets.Target(side or ("kafka" if session.settings.sqs is None else "sqs"), name)
+
+
+def _in_clusters(session: Session, queue: str, clusters: Sequence[str], ids: Sequence[str]) -> tuple[str, ...]:
+    """The ids of the queue's messages that failed in one of these ways, of `ids` when there are some."""
+    from console.ops import inspect
+    from console.ops.clusters import cluster_id, label
+
+    seen = inspect.dead_letter(session, f"sqs:{queue}", limit=IN_CLUSTERS)
+    found = tuple(m.id for m in seen.messages if cluster_id(label(m)) in clusters and (not ids or m.id in ids))
+    if not seen.whole:
+        raise Refused(f"refused to redrive failures {', '.join(clusters)} of {queue}: only {seen.note}; use --where")
+    if not found:
+        raise UsageError(f"no message of {queue} failed as {', '.join(clusters)}; logq dlq show {queue} lists the ways")
+    return found
+
+
+def view(planned: RedrivePlan | TopicRedrivePlan) -> PlanView:
+    """The plan in words, for the dialog and the command line."""
+    if isinstance(planned, RedrivePlan):
+        return redrive_plan.view(planned)
+    from console.ops import redrive_topic
+
+    return redrive_topic.view(planned)
+
+
+def to_json(planned: RedrivePlan | TopicRedrivePlan) -> dict[str, Any]:
+    """The plan as plain values: what `-o json` prints and the journal keeps."""
+    if isinstance(planned, RedrivePlan):
+        return redrive_plan.to_json(planned)
+    from console.ops import redrive_topic
+
+    return redrive_topic.to_json(planned)
+
+
+def idle(planned: RedrivePlan | TopicRedrivePlan) -> str:
+    """Why there is nothing to do, "" when there is."""
+    if not isinstance(planned, RedrivePlan):
+        return planned.idle
+    return f"nothing to do: {planned.dlq} holds no visible message" if planned.count == 0 else ""
+
+
 def run(
     session: Session,
-    planned: RedrivePlan,
+    planned: RedrivePlan | TopicRedrivePlan,
     cancel: threading.Event | None = None,
     on_progress: Callable[[Progress], None] = _ignore,
 ) -> Outcome:
@@ -40,13 +150,17 @@ def run(
     another job has the queue; what goes wrong later is in the outcome.
     """
     require_writable(session.settings, f"redrive {planned.dlq}")
+    if not isinstance(planned, RedrivePlan):
+        from console.ops import redrive_topic
+
+        return redrive_topic.run(session, planned, cancel, on_progress)
     sqs = session.require_sqs()
     job = session.journal.create_job(
         "redrive",
         planned.source,
         planned.target,
         total=planned.total,
-        plan=to_json(planned),
+        plan=redrive_plan.to_json(planned),
         command=planned.command,
         place=planned.endpoint,
     )
@@ -64,8 +178,12 @@ def resume(
     Raises `NotFound`, or `Refused` when read-only, when it runs, when it is done, or when it belongs to another place.
     """
     require_writable(session.settings, f"resume {job_id}")
-    sqs = session.require_sqs()
     job = session.journal.job(job_id)
+    if job.kind == "redrive" and job.source.startswith("kafka:"):
+        from console.ops import redrive_topic
+
+        return redrive_topic.resume(session, job.id, cancel, on_progress)
+    sqs = session.require_sqs()
     if job.kind != "redrive":
         raise Refused(f"{job.id} is a {job.kind}, not a redrive")
     if job.state == "done":

@@ -117,7 +117,7 @@ def plan(
     if where is not None:
         Where(where)
     sqs = session.require_sqs()
-    name = _queue_name(dlq, "redriving a dead-letter topic is not built yet; logq can redrive dead-letter queues")
+    name = _queue_name(dlq, f"{dlq} is a topic, not a dead-letter queue")
     source = sqs.queue(name)
     if source.problem is not None:
         raise NotFound(f"cannot redrive {name}: {source.problem.message}")
@@ -187,7 +187,9 @@ def _queue_name(target: str, topic_message: str) -> str:
 
 def _destinations(sqs: SqsClient, source: Queue, sources: Sequence[str], to: str | None) -> tuple[Destination, ...]:
     if to is not None:
-        names: Sequence[str] = (_queue_name(to, "redriving to a Kafka topic is not built yet; name a queue with --to"),)
+        names: Sequence[str] = (
+            _queue_name(to, "a dead-letter queue is redriven to a queue; logq replay copies messages to a topic"),
+        )
     elif sources:
         names = sources
     else:

@@ -32,7 +32,7 @@ QUEUE = {
     "status",
     "reason",
 }
-DLQ = {"target", "kind", "count", "oldest_seconds", "expires_seconds", "source", "clusters"}
+DLQ = {"target", "kind", "count", "oldest_seconds", "expires_seconds", "source", "done", "clusters"}
 
 
 def boto(endpoint: str) -> Any:

@@ -230,8 +230,8 @@ def test_what_makes_no_sense_is_refused_before_anything_happens(session: Session
     for keywords, kind, says in [
         ({"dlq": "nope"}, NotFound, "nope"),
         ({"dlq": world.name}, UsageError, "--to QUEUE"),
-        ({"dlq": "kafka:orders.DLT"}, Refused, "not built yet"),
-        ({"to": "kafka:orders"}, Refused, "not built yet"),
+        ({"dlq": "kafka:orders.DLT"}, UsageError, "no Kafka side"),
+        ({"to": "kafka:orders"}, Refused, "logq replay"),
         ({"to": world.dlq}, UsageError, "is the source"),
         ({"to": fifo.name}, UsageError, "one type"),
         ({"to": "nope"}, NotFound, "nope"),

@@ -1,0 +1,334 @@
+"""Redrive of dead-letter topics on a real broker; what arrived is read by a client that is not logq's."""
+
+from __future__ import annotations
+
+import json
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_program import logq
+from confluent_kafka import Consumer, Producer, TopicPartition
+from kafka_client import make_topic
+
+from console.config import KafkaSettings, Settings
+from console.errors import NotFound, Refused, UsageError
+from console.journal import Entry
+from console.ops import inspect, jobs, redrive
+from console.ops.redrive_topic_plan import TopicRedrivePlan
+from console.ops.session import Session
+
+pytestmark = pytest.mark.broker
+
+Unique = Callable[[str], str]
+
+
+@pytest.fixture
+def session(kafka: str, tmp_path: Path) -> Iterator[Session]:
+    opened = Session(Settings(kafka=KafkaSettings(kafka), state_dir=tmp_path, timeout=30))
+    yield opened
+    opened.close()
+
+
+def spring(origin: str, partition: int, offset: int, message: str = "no address") -> list[tuple[str, Any]]:
+    """As DeadLetterPublishingRecoverer writes it: numbers are big-endian binary."""
+    return [
+        ("trace", b"abc"),
+        ("kafka_dlt-original-topic", origin.encode()),
+        ("kafka_dlt-original-partition", struct.pack(">i", partition)),
+        ("kafka_dlt-original-offset", struct.pack(">q", offset)),
+        ("kafka_dlt-exception-fqcn", b"java.lang.NullPointerException"),
+        ("kafka_dlt-exception-message", message.encode()),
+        ("kafka_dlt-exception-stacktrace", b"at a.b.C"),
+    ]
+
+
+class World:
+    """A topic of three partitions with its dead-letter topic of two."""
+
+    def __init__(self, bootstrap: str, name: str) -> None:
+        self.bootstrap = bootstrap
+        self.name = name
+        self.dlq = f"{name}.DLT"
+        make_topic(bootstrap, self.name, 3)
+        make_topic(bootstrap, self.dlq, 2)
+
+    def fill(self, count: int, first: int = 0) -> None:
+        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5})
+        for n in range(first, first + count):
+            message = "no address" if n % 2 else "bad total"
+            producer.produce(
+                self.dlq, b"%d" % n, b"k%d" % n, partition=n % 2, headers=spring(self.name, n % 3, n, message)
+            )
+        assert producer.flush(60) == 0
+
+    def arrived(self, topic: str | None = None) -> list[Any]:
+        """Every record of a topic, to the end it has now."""
+        consumer = Consumer(
+            {"bootstrap.servers": self.bootstrap, "group.id": "x", "isolation.level": "read_uncommitted"}
+        )
+        try:
+            name = topic or self.name
+            partitions = consumer.list_topics(name, timeout=20).topics[name].partitions
+            ends = {p: consumer.get_watermark_offsets(TopicPartition(name, p), timeout=20)[1] for p in partitions}
+            consumer.assign([TopicPartition(name, p, 0) for p in ends])
+            found: list[Any] = []
+            deadline = time.monotonic() + 60
+            while len(found) < sum(ends.values()) and time.monotonic() < deadline:
+                found += [m for m in consumer.consume(1000, 0.2) if m.error() is None]
+            return found
+        finally:
+            consumer.close()
+
+    def values(self, topic: str | None = None) -> Counter[int]:
+        return Counter(int(m.value()) for m in self.arrived(topic))
+
+
+@pytest.fixture
+def world(kafka: str, unique: Unique) -> World:
+    return World(kafka, unique("shop"))
+
+
+def plan(session: Session, dlq: str, **more: Any) -> TopicRedrivePlan:
+    made = redrive.plan(session, f"kafka:{dlq}", **more)
+    assert isinstance(made, TopicRedrivePlan)
+    return made
+
+
+def test_back_to_where_they_came_from_and_never_twice(session: Session, world: World) -> None:
+    world.fill(60)
+    made = plan(session, world.dlq)
+    assert (made.total, made.scanned, made.done_before, made.left) == (60, 60, 0, ())
+    assert [(d.name, d.records) for d in made.destinations] == [(world.name, 60)]
+    outcome = redrive.run(session, made)
+    assert (outcome.state, outcome.done, outcome.failed, outcome.left) == ("done", 60, 0, 0), outcome
+    arrived = world.arrived()
+    assert Counter(int(m.value()) for m in arrived) == Counter(range(60))
+    for m in arrived:
+        n = int(m.value())
+        assert (m.key(), m.partition()) == (b"k%d" % n, n % 3)
+        headers = dict(m.headers())
+        assert headers == {
+            "trace": b"abc",
+            "logq-redrive": outcome.job.encode(),
+            "logq-origin": f"{world.dlq}/{n % 2}/{n // 2}".encode(),
+        }
+    # A second run redrives nothing, and the view marks what is done.
+    again = plan(session, world.dlq)
+    assert (again.total, again.done_before) == (0, 60) and "redriven already" in again.idle
+    assert redrive.run(session, again).done == 0
+    seen = inspect.dead_letter(session, f"kafka:{world.dlq}")
+    assert (seen.letters.done, len(seen.done)) == (60, 60) and "60 of 60 redriven already" in seen.note
+    # What fails now is new.
+    world.fill(3, first=60)
+    assert plan(session, world.dlq).total == 3
+    assert redrive.run(session, plan(session, world.dlq)).done == 3
+    assert world.values() == Counter(range(63))
+    receipt = jobs.receipt(session, outcome.job, "jsonl")
+    sent = [json.loads(line) for line in receipt.splitlines() if '"entry"' in line]
+    assert len(sent) == 60 and all(e["new_id"].startswith(f"{world.name}/") for e in sent)
+
+
+def test_selections(session: Session, world: World, kafka: str, unique: Unique) -> None:
+    world.fill(20)
+    assert plan(session, world.dlq, where="value >= 15").total == 5
+    assert plan(session, world.dlq, where="headers['kafka_dlt-original-partition'] == 2").total == 6
+    view = inspect.dead_letter(session, f"kafka:{world.dlq}")
+    cluster = next(c for c in view.letters.clusters if "bad total" in c.label)
+    chosen = plan(session, world.dlq, clusters=[cluster.id])
+    assert (chosen.total, chosen.unselected) == (10, 10)
+    by_id = plan(session, world.dlq, ids=["0/3", f"{world.dlq}/1/4"])
+    assert by_id.total == 2
+    assert redrive.run(session, by_id).done == 2
+    assert world.values() == Counter([6, 9])
+    limited = redrive.run(session, plan(session, world.dlq, limit=4))
+    assert (limited.state, limited.done) == ("done", 4)
+    make_topic(kafka, other := unique("other"), 4)
+    elsewhere = redrive.run(session, plan(session, world.dlq, to=f"kafka:{other}", rate=100))
+    assert (elsewhere.state, elsewhere.done) == ("done", 14)
+    assert world.values() + world.values(other) == Counter(range(20))
+
+
+def test_a_canary_pauses_and_a_resume_sends_the_rest(session: Session, world: World) -> None:
+    world.fill(30)
+    outcome = redrive.run(session, plan(session, world.dlq, canary=5))
+    assert (outcome.state, outcome.done, outcome.left) == ("paused", 5, 25)
+    assert f"logq job resume {outcome.job}" in " ".join(outcome.lines)
+    assert world.values().total() == 5
+    resumed = jobs.resume(session, outcome.job)
+    assert (resumed.state, resumed.done) == ("done", 30)
+    assert world.values() == Counter(range(30))
+
+
+def test_what_has_no_origin_stays_with_its_reason(session: Session, world: World, kafka: str) -> None:
+    world.fill(4)
+    producer = Producer({"bootstrap.servers": kafka})
+    producer.produce(world.dlq, b"100", partition=0)
+    producer.produce(world.dlq, b"101", partition=0, headers=spring("no-such-topic", 0, 1))
+    assert producer.flush(30) == 0
+    made = plan(session, world.dlq)
+    assert made.total == 4
+    assert dict(made.left) == {"no header says where it comes from": 1, "topic no-such-topic does not exist": 1}
+    outcome = redrive.run(session, made)
+    assert (outcome.state, outcome.done) == ("done", 4)
+    left = list(session.journal.entries(outcome.job, ["LEFT"]))
+    assert {e.key for e in left} == {f"{world.dlq}/0/2", f"{world.dlq}/0/3"} and all(e.note for e in left)
+    # Nothing was made by asking for a topic that is not there, and --to decides.
+    with pytest.raises(NotFound):
+        session.require_kafka().topic("no-such-topic")
+    rest = redrive.run(session, plan(session, world.dlq, to=world.name))
+    assert rest.done == 2 and world.values() == Counter([0, 1, 2, 3, 100, 101])
+
+
+def test_what_is_refused(session: Session, world: World, tmp_path: Path) -> None:
+    world.fill(2)
+    made = plan(session, world.dlq)
+    closed = Session(replace(session.settings, read_only=True))
+    with pytest.raises(Refused, match="read-only"):
+        redrive.run(closed, made)
+    closed.close()
+    assert world.values().total() == 0
+    for keywords, kind, says in [
+        ({"to": world.dlq}, UsageError, "is the source"),
+        ({"to": "sqs:x"}, UsageError, "redriven to a topic"),
+        ({"to": "nowhere-at-all"}, NotFound, "does not exist"),
+        ({"where": "body.x == 1"}, UsageError, "a record has"),
+        ({"ids": ["x"]}, UsageError, "PARTITION/OFFSET"),
+        ({"rate": -1}, UsageError, "--rate"),
+        ({"limit": 0}, UsageError, "--limit"),
+        ({"canary": 0}, UsageError, "--canary"),
+        ({"engine": "native"}, UsageError, "for queues"),
+    ]:
+        with pytest.raises(kind, match=says):
+            redrive.plan(session, f"kafka:{world.dlq}", **keywords)  # type: ignore[arg-type]
+    with pytest.raises(NotFound):
+        redrive.plan(session, "kafka:nowhere-at-all.DLT")
+
+
+def test_a_cancel_stops_between_batches_and_is_resumable(session: Session, world: World) -> None:
+    world.fill(40)
+    cancel = threading.Event()
+    outcome = redrive.run(session, plan(session, world.dlq, rate=20), cancel, lambda progress: cancel.set())
+    assert outcome.state == "cancelled" and 0 < outcome.done < 40
+    assert outcome.done + (outcome.left or 0) == 40
+    assert jobs.resume(session, outcome.job).state == "done"
+    assert world.values() == Counter(range(40))
+
+
+def test_what_is_too_large_for_its_topic_is_kept_and_named(session: Session, kafka: str, unique: Unique) -> None:
+    name = unique("small")
+    make_topic(kafka, name, 1, **{"max.message.bytes": "2000"})
+    make_topic(kafka, f"{name}.DLT", 1)
+    producer = Producer({"bootstrap.servers": kafka})
+    producer.produce(f"{name}.DLT", b"x" * 5_000, headers=spring(name, 0, 1))
+    assert producer.flush(30) == 0
+    outcome = redrive.run(session, plan(session, f"{name}.DLT"))
+    assert (outcome.state, outcome.done, outcome.failed) == ("failed", 0, 1)
+    assert outcome.problems[0].where == f"{name}.DLT/0/0"
+
+
+def test_an_intent_whose_copy_arrived_is_found_and_not_sent_again(session: Session, world: World, kafka: str) -> None:
+    """The run ended after the broker had the records and before the journal knew; others had not left."""
+    world.fill(10)
+    outcome = redrive.run(session, plan(session, world.dlq, canary=4))
+    sent = {e.key: e for e in session.journal.entries(outcome.job, ["SENT"])}
+    lost = list(sent.values())
+    never = f"{world.dlq}/1/4"  # record 9: noted, never produced
+    data = json.dumps({"timestamp": 0, "to": world.name, "partition": 0}).encode()
+    session.journal.put(outcome.job, [*(Entry(e.key, "INTENT") for e in lost), Entry(never, "INTENT", data=data)])
+    # Nobody else takes what is in doubt.
+    assert plan(session, world.dlq).doubtful >= 4
+    resumed = jobs.resume(session, outcome.job)
+    assert (resumed.state, resumed.done) == ("done", 10), resumed
+    assert {e.key for e in session.journal.entries(outcome.job) if e.ambiguous} == {never}
+    assert any("may be at the destination twice" in line and never in line for line in resumed.lines)
+    assert world.values() == Counter(range(10))
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from console.config import KafkaSettings, Settings
+from console.ops import jobs, redrive
+from console.ops.session import Session
+
+bootstrap, state, dlq, job, far = sys.argv[1:6]
+session = Session(Settings(kafka=KafkaSettings(bootstrap), state_dir=Path(state), timeout=30))
+
+
+def show(p):
+    print(p.job, p.done, flush=True)
+    if p.done >= int(far):  # whoever is to kill this is late: it must not be over before
+        time.sleep(120)
+
+
+if job:
+    jobs.resume(session, job, on_progress=show)
+else:
+    redrive.run(session, redrive.plan(session, "kafka:" + dlq), on_progress=show)
+"""
+
+
+def test_killed_and_resumed_nothing_is_lost_and_only_what_is_named_is_doubled(
+    session: Session, world: World, kafka: str, tmp_path: Path
+) -> None:
+    count = 20_000
+    world.fill(count)
+    job = ""
+    for kill_after in (1, 4_000, 9_000):
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, kafka, str(tmp_path), world.dlq, job, str(kill_after + 3_000)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        guard = threading.Timer(120, child.kill)
+        guard.start()
+        assert child.stdout is not None
+        for line in child.stdout:
+            job, done = line.split()[0], int(line.split()[1])
+            if done >= kill_after:
+                break
+        child.send_signal(signal.SIGKILL)
+        child.wait(30)
+        child.stdout.close()
+        guard.cancel()
+        assert job and session.journal.job(job).state == "interrupted"
+    assert plan(session, world.dlq).total < count
+    resumed = jobs.resume(session, job)
+    assert (resumed.state, resumed.done) == ("done", count), resumed
+    arrived = world.values()
+    assert set(arrived) == set(range(count)), "lost or invented"
+    named = {e.key for e in session.journal.entries(job, data=False) if e.ambiguous}
+    doubled = {f"{world.dlq}/{n % 2}/{n // 2}" for n, times in arrived.items() if times > 1}
+    assert doubled <= named
+    assert plan(session, world.dlq).total == 0
+
+
+def test_the_program_plans_then_redrives(kafka: str, world: World, tmp_path: Path) -> None:
+    world.fill(6)
+    env = {"LOGQ_STATE_DIR": str(tmp_path)}
+    planned = logq("-b", kafka, "dlq", "redrive", world.dlq, env=env)
+    assert planned.code == 0 and "6 records of 6" in planned.out and world.name in planned.out
+    assert world.values().total() == 0
+    refused = logq("-b", kafka, "--read-only", "dlq", "redrive", world.dlq, "--execute", "--yes", env=env)
+    assert refused.code == 3
+    canary = logq(
+        "-b", kafka, "dlq", "redrive", world.dlq, "--canary", "2", "--execute", "--yes", "-o", "json", env=env
+    )
+    assert canary.code == 4 and canary.json["outcome"]["state"] == "paused"
+    done = logq("-b", kafka, "job", "resume", canary.json["outcome"]["job"], "--execute", "--yes", env=env)
+    assert done.code == 0, done.err
+    shown = logq("-b", kafka, "dlq", "show", world.dlq, "-o", "json", env=env).json
+    assert shown["dlqs"][0]["done"] == 6 and all(m["done"] for m in shown["messages"])
+    idle = logq("-b", kafka, "dlq", "redrive", world.dlq, "--execute", "--yes", env=env)
+    assert idle.code == 0 and "redriven already" in idle.err
+    assert world.values() == Counter(range(6))
