@@ -33,6 +33,15 @@ _WORDS = {
     "done": "done, and read back",
 }
 
+_TOPIC_WORDS = {
+    "INTENT": "was about to be sent when the run ended; a resume looks for its copy",
+    "SENT": "sent; the record stays in the dead-letter topic and counts as done",
+    "FAILED": "refused by the destination; not redriven",
+    "AMBIGUOUS": "may have been sent; a resume sends it again",
+    "LEFT": "has nowhere to go; not redriven",
+}
+"""The same for records of a dead-letter topic, which cannot be deleted."""
+
 
 def receipt(session: Session, job_id: str, form: str = "md") -> str:
     """The receipt of a job as Markdown (`md`) or one JSON object a line (`jsonl`).
@@ -113,8 +122,10 @@ def _markdown(journal: Journal, job: Job) -> Iterator[str]:
     yield "## Outcomes"
     yield ""
     counts = sorted(journal.counts(job.id).items())
+    of_topic = job.kind == "redrive" and job.source.startswith("kafka:")
+    words = {**_WORDS, **_TOPIC_WORDS} if of_topic else _WORDS
     yield from _table(
-        ("outcome", "count", "meaning"), [(state, count(many), _WORDS.get(state, "")) for state, many in counts]
+        ("outcome", "count", "meaning"), [(state, count(many), words.get(state, "")) for state, many in counts]
     )
     unsure = [entry for entry in journal.entries(job.id, data=False) if entry.ambiguous or entry.state == "INTENT"]
     if unsure:

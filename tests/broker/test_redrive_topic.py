@@ -133,6 +133,7 @@ def test_back_to_where_they_came_from_and_never_twice(session: Session, world: W
     assert plan(session, world.dlq).total == 3
     assert redrive.run(session, plan(session, world.dlq)).done == 3
     assert world.values() == Counter(range(63))
+    assert "stays in the dead-letter topic" in jobs.receipt(session, outcome.job, "md")
     receipt = jobs.receipt(session, outcome.job, "jsonl")
     sent = [json.loads(line) for line in receipt.splitlines() if '"entry"' in line]
     assert len(sent) == 60 and all(e["new_id"].startswith(f"{world.name}/") for e in sent)
