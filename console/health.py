@@ -205,7 +205,8 @@ def kafka_attention(snapshot: KafkaSnapshot) -> list[Attention]:
         held = topic.records
         if topic.dead_letter and held:
             reason = plural(held, "dead letter")
-            found.append(Attention(Status.DEAD_LETTERS, "kafka", "topic", topic.name, "topic", reason, ("open",)))
+            actions = ("open", "redrive")
+            found.append(Attention(Status.DEAD_LETTERS, "kafka", "topic", topic.name, "topic", reason, actions))
         without_leader = [p.partition for p in topic.partitions if p.leader is None]
         if without_leader:
             reason = f"{plural(len(without_leader), 'partition')} of {len(topic.partitions)} without a leader"

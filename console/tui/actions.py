@@ -67,7 +67,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "move dead letters back: a plan first, then a question",
         "Change",
         _on("home", "queue", "dlqs", "dlq"),
-        _on("dlq", "queue", "message", "cluster"),
+        _on("dlq", "dlt", "queue", "message", "cluster"),
         mutating=True,
         importance=88,
         commands=("redrive",),

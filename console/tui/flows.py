@@ -140,9 +140,7 @@ def reset(screen: ConsoleScreen, group: str, partition: GroupPartition | None = 
 def redrive(screen: ConsoleScreen, subject: Subject, ids: tuple[str, ...] = (), part: str = "") -> None:
     """Ask how dead letters should be moved back, then plan it. `ids` limits it to some, `part` names them in words."""
     target = subject.target
-    if not target.startswith("sqs:"):
-        screen.complain("redriving a dead-letter topic is not built yet; logq can redrive dead-letter queues")
-        return
+    topic = target.startswith("kafka:")
     which = [("all", "all of it")]
     if ids:
         which.insert(0, ("some", part or f"{len(ids):,} messages"))
@@ -154,6 +152,7 @@ def redrive(screen: ConsoleScreen, subject: Subject, ids: tuple[str, ...] = (), 
             "engine",
             "engine",
             (("auto", "auto"), ("native", "native move task"), ("client", "client, journaled")),
+            wanted=lambda values: not topic,
         ),
     )
 
@@ -171,6 +170,8 @@ def redrive(screen: ConsoleScreen, subject: Subject, ids: tuple[str, ...] = (), 
             "native": "the server's own move task: fast, all of it, no receipt for each message",
             "client": "message by message with a journal: resumable, a receipt for each",
         }[values["engine"]]
+        if topic:
+            engine = "each record goes back to the topic it came from, once: the journal knows what was redriven"
         return f"{engine}. enter shows the plan"
 
     def answered(values: dict[str, str] | None) -> None:
@@ -245,7 +246,7 @@ def browse(screen: ConsoleScreen, subject: Subject) -> None:
 def redrive_of(screen: ConsoleScreen, subject: Subject) -> None:
     """Redrive what a subject is: dead letters themselves, or the dead-letter queue of a queue."""
     item = subject.item
-    if subject.kind == "dlq":
+    if subject.kind in ("dlq", "dlt"):
         redrive(screen, subject)
     elif isinstance(item, Queue) and item.dlq is not None:
         redrive(screen, Subject("dlq", item.dlq, target=f"sqs:{item.dlq}"))

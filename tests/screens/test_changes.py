@@ -145,6 +145,21 @@ async def test_redrive_of_all_of_some_and_with_limits() -> None:
     assert len(wishes[1].ids) == 41 and len(wishes[2].ids) == 2
 
 
+async def test_a_dead_letter_topic_is_redriven_without_asking_for_an_engine() -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        app.run_command("dlq kafka:orders.DLT")
+        await until_seen(pilot, "orders.DLT", "failures")
+        await pilot.press("g", "R")
+        await until_seen(pilot, "redrive kafka:orders.DLT", "5 is a good canary")
+        assert "engine" not in seen(app)
+        await pilot.press(*"5", "enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+    (_, target, wish) = next(asked for asked in backend_of(app).asked if asked[0] == "plan_redrive")
+    assert target == "kafka:orders.DLT"
+    assert wish.limit == 5 and wish.engine == "auto"
+
+
 async def test_a_queue_redrives_its_dead_letter_queue_and_one_without_says_so() -> None:
     app = fake_app()
     async with opened(app) as pilot:

@@ -293,10 +293,6 @@ class DlqScreen(ConsoleScreen):
         here = next((index for index, widget in enumerate(ring) if widget.has_focus), 0)
         ring[(here + step) % len(ring)].focus()
 
-    def offers(self, action: str, subject: Subject | None) -> bool:
-        """Dead-letter topics cannot be redriven."""
-        return action != "redrive" or self.target.startswith("sqs:")
-
     def do_redrive(self) -> None:
         """Plan a redrive: of what is marked, of the failure under the cursor, or of all."""
         if self._loading:

@@ -275,7 +275,7 @@ class HomeScreen(ConsoleScreen):
     def do_redrive(self) -> None:
         """Plan a redrive of the dead letters under the cursor, or of the queue's."""
         found = self.subject()
-        if found is not None and found.kind in ("dlq", "queue"):
+        if found is not None and found.kind in ("dlq", "dlt", "queue"):
             flows.redrive_of(self, found)
 
     def do_browse(self) -> None:
