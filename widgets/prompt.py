@@ -168,7 +168,8 @@ class Prompt(Widget):
         self.set_hint("")
         entry = self.query_one(Entry)
         self._put(self._typed)
-        entry.focus()
+        # At once, not at the next turn: what is typed right behind the key that opened the line belongs to the line.
+        self.screen.set_focus(entry)
         self._offer()
 
     def close(self) -> None:

@@ -19,6 +19,10 @@ _LISTS: Final = frozenset({"home", "group", "topics", "topic", "dlqs", "dlq", "m
 _ALL: Final = frozenset(_LISTS | {"queue", "job", "doctor", "help"})
 
 
+OPENS_A_LINE: Final = frozenset({"filter", "command"})
+"""Actions after which keys are text until the line is closed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """One thing a person can do.
@@ -270,7 +274,8 @@ class Registry:
     def bindings(self, scope: str) -> tuple[Binding, ...]:
         """Key bindings for a screen; each runs the screen's `press` action with the action's id."""
         return tuple(
-            Binding(key, f"press('{action.id}')", action.label, show=False)
+            # What opens a line goes before the focused widget: keys typed right behind it must not reach the list.
+            Binding(key, f"press('{action.id}')", action.label, show=False, priority=action.id in OPENS_A_LINE)
             for action in self.on_screen(scope)
             if not action.by_widget
             for key in action.keys

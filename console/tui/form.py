@@ -142,6 +142,7 @@ class Form(ModalScreen["dict[str, str] | None"]):
         self._check = check
         self._explain = explain
         self._go = go
+        self._asked = False
 
     def compose(self) -> ComposeResult:
         """Heading, a line a field, help, the buttons."""
@@ -168,6 +169,7 @@ class Form(ModalScreen["dict[str, str] | None"]):
         first = next((field for field in self._fields if field.wanted(values)), None)
         if first is not None:
             self.query_one(f"#field-{first.id}").focus()
+        self._asked = True
 
     def values(self) -> dict[str, str]:
         """The answers so far, by field."""
@@ -204,6 +206,8 @@ class Form(ModalScreen["dict[str, str] | None"]):
 
     def action_go_on(self) -> None:
         """Enter: on Cancel it cancels, anywhere else it goes on when nothing is wrong."""
+        if not self._asked:
+            return  # typed ahead, before there was anything to read
         if self.focused is not None and self.focused.id == "form-cancel":
             self.dismiss(None)
         elif not self._check(self.values()):

@@ -8,9 +8,11 @@ import time
 from dataclasses import replace
 
 import pytest
-from fakes import NOW, FakeInspect, fake_app, group, groups, kafka_snapshot, queue, queues, sqs_snapshot
+from fakes import NOW, FakeInspect, backend_of, fake_app, group, groups, kafka_snapshot, queue, queues, sqs_snapshot
 from pilot import SIZES, line_with, opened, seen, until
 from seen import screen_lines
+from textual import events
+from textual.screen import ModalScreen
 
 from console.errors import Unreachable
 from console.model import Status
@@ -286,3 +288,28 @@ async def test_ten_thousand_groups_are_shown_filtered_and_sorted_quickly() -> No
         await pilot.pause()
         assert time.process_time() - began < 5.0
         assert all("0012" in row.name for row in home(app).kafka.grid.items)
+
+
+def typed_at_once(app: LogqApp, *keys: str) -> None:
+    """Keys that arrive in one burst, as from a paste, a fast hand or a slow line: nothing is handled between them."""
+    for key in keys:
+        app.post_message(events.Key("space" if key == " " else key, key if len(key) == 1 else None))
+
+
+async def test_what_is_typed_right_behind_a_colon_is_text_and_presses_nothing() -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        app.post_message(events.Key("colon", ":"))
+        typed_at_once(app, *"group qrRJt", "enter")
+        await until(pilot, lambda: "qrRJt" in seen(app))
+        assert app.is_running and not isinstance(app.screen, ModalScreen)
+        assert all(asked[0] != "plan_reset" for asked in backend_of(app).asked)
+
+
+async def test_enter_typed_before_a_form_is_there_does_not_answer_it() -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        typed_at_once(app, "r", "enter", "enter")
+        await pilot.pause(0.5)
+        assert app.is_running
+        assert app._exception is None

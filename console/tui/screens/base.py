@@ -16,7 +16,7 @@ from console.ops.command import command_line
 from console.poll import Poller
 from console.text import count, safe
 from console.tui import feed, notice
-from console.tui.actions import shown
+from console.tui.actions import OPENS_A_LINE, shown
 from console.tui.notice import Notice
 from console.tui.pane import Pane
 from console.tui.subject import Subject
@@ -259,6 +259,12 @@ class ConsoleScreen(Screen[None]):
         self.do_open()
 
     # ------------------------------------------------------------ keys and actions
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While a line is open its characters are text, also those that would open it."""
+        if action == "press" and parameters and parameters[0] in OPENS_A_LINE:
+            return not any(prompt.is_open for prompt in self.query(Prompt))
+        return super().check_action(action, parameters)
 
     def action_press(self, action: str) -> None:
         """A key of the registry was pressed."""
