@@ -11,13 +11,13 @@ from dataclasses import replace
 from console.errors import Denied, Failed, NotFound, Unreachable
 from console.kafka import codes, offsets
 from console.kafka.cluster import RETRY_PAUSE, Cluster, Metadata
-from console.kafka.groups import Described, Listed, described, listed
+from console.kafka.groups import Described, Listed, described, held, listed
 from console.kafka.inspect import Reach, partitions, patience, reach
 from console.kafka.inspect import topic as _topic
 from console.kafka.messages import DESCRIBE_CONFIGS
 from console.kafka.offsets import EARLIEST, LATEST, UNCOMMITTED, Committed, Partition
 from console.kafka.wire import WireError
-from console.model import Group, GroupPartition, Member, Problem, Topic
+from console.model import Group, Problem, Topic
 
 _TOPIC = 2  # DescribeConfigs' resource type
 
@@ -54,7 +54,7 @@ async def group(cluster: Cluster, name: str, deadline: float) -> Group:
             problems.append(Problem(f"group {name}", error.code, error.message))
     keys = [(r.topic, r.partition) for r in rows]
     reaches = await _reach(cluster, metadata, keys, deadline)
-    rows = tuple(_held(row, members) for row in partitions(metadata, committed or {}, reaches, assigned))
+    rows = held(partitions(metadata, committed or {}, reaches, assigned), members)
     return Group(
         name,
         type=seen.type,
@@ -119,14 +119,6 @@ async def _all_committed(cluster: Cluster, seen: Listed, deadline: float) -> tup
         await asyncio.sleep(RETRY_PAUSE)
         now = (await cluster.coordinators([seen.name], deadline)).get(seen.name)
         broker = now if isinstance(now, int) else broker
-
-
-def _held(row: GroupPartition, members: Sequence[Member]) -> GroupPartition:
-    """The partition with the member that reads it; members of a share group may share one: then none is named."""
-    holders = [m for m in members for topic, ps in m.assignment if topic == row.topic and row.partition in ps]
-    if len(holders) != 1:
-        return row
-    return replace(row, member=holders[0].id, client_id=holders[0].client_id, host=holders[0].host)
 
 
 async def _reach(

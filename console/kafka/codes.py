@@ -16,6 +16,7 @@ UNSUPPORTED_VERSION = 35
 INVALID_TOPIC = 17
 TOPIC_DENIED = 29
 CLUSTER_DENIED = 31
+GROUP_ID_NOT_FOUND = 69
 
 COORDINATOR_MOVED = frozenset({COORDINATOR_LOADING, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR})
 """Ask the group's coordinator again, perhaps another broker: the answer is on its way."""

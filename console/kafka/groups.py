@@ -1,4 +1,4 @@
-"""Which groups there are, and the members of one: asked by the API that fits its type.
+"""Which groups there are, and their members: asked by the API that fits its type.
 
 DescribeGroups answers Dead for every group that is not classic, so the type from ListGroups decides the question.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast, get_args
 
 from kio.index import load_entity_schema
@@ -25,12 +25,14 @@ from console.kafka.messages import (
     STREAMS_GROUP_DESCRIBE,
     Api,
 )
+from console.kafka.offsets import slices
 from console.kafka.reader import DecodeError, decode_from
 from console.kafka.wire import WireError
-from console.model import GroupType, Member, Problem
+from console.model import GroupPartition, GroupType, Member, Problem
 
 _ASSIGNMENT_VERSION = 3
 _LOADING_PATIENCE = 3.0  # seconds
+_GROUPS_A_REQUEST = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,33 +91,74 @@ def _type(given: str, unsaid: GroupType) -> GroupType:
 
 async def described(cluster: Cluster, group: Listed, deadline: float) -> Described:
     """The members of a group and what is assigned to them, asked of its coordinator. Raises `WireError`."""
-    if group.type == "unknown":
-        answer = await _describe(cluster, group, CONSUMER_GROUP_DESCRIBE, deadline)
-        if answer.error_code == 0:
-            return Described(answer.group_state, tuple(_modern(m) for m in answer.members))
-    if group.type in ("classic", "unknown"):
-        answer = await _describe(cluster, group, DESCRIBE_GROUPS, deadline)
+    found: dict[str, Described] = {}
+    await describe(cluster, group.coordinator, [group], deadline, found.__setitem__)
+    if group.name not in found:
+        raise WireError("NO_ANSWER", f"broker {group.coordinator} left group {group.name} out of its answer")
+    return found[group.name]
+
+
+async def describe(
+    cluster: Cluster, broker: int, groups: Sequence[Listed], deadline: float, found: Callable[[str, Described], None]
+) -> None:
+    """The members of many groups of one coordinator, each type by its own API, some 50 groups a request.
+
+    `found` is called for each group that is in the answers. Raises `WireError` when the broker does not answer; what
+    came before stays found.
+    """
+    by_type: dict[GroupType, list[str]] = defaultdict(list)
+    for g in groups:
+        by_type[g.type].append(g.name)
+    for kind in ("unknown", *get_args(GroupType)):
+        names = by_type.pop(kind, [])
+        api = _APIS[kind]
+        for some in slices(names, _GROUPS_A_REQUEST):
+            answer = await cluster.ask(broker, api, {"groups": some, "group_ids": some}, deadline)
+            for one in answer.groups:
+                if kind == "unknown" and one.error_code:
+                    by_type["classic"].append(one.group_id)  # comes later in this loop
+                else:
+                    found(one.group_id, _described(one, kind))
+            await asyncio.sleep(0)
+
+
+_APIS: dict[GroupType, Api] = {
+    "unknown": CONSUMER_GROUP_DESCRIBE,
+    "classic": DESCRIBE_GROUPS,
+    "consumer": CONSUMER_GROUP_DESCRIBE,
+    "share": SHARE_GROUP_DESCRIBE,
+    "streams": STREAMS_GROUP_DESCRIBE,
+}
+"""A type that is not known may be a consumer group of a 3.x broker: what that API does not know is classic."""
+
+
+def _described(answer: Any, kind: GroupType) -> Described:
+    if answer.error_code:
+        detail = getattr(answer, "error_message", None)
+        return Described(problem=codes.problem(f"group {answer.group_id}", answer.error_code, detail))
+    if kind == "classic":
         members = tuple(_classic(m, answer.protocol_type) for m in answer.members)
-    elif group.type == "streams":
-        answer = await _describe(cluster, group, STREAMS_GROUP_DESCRIBE, deadline)
+    elif kind == "streams":
         sources = _sources(answer.topology)
         members = tuple(_streams(m, sources) for m in answer.members)
     else:
-        api = SHARE_GROUP_DESCRIBE if group.type == "share" else CONSUMER_GROUP_DESCRIBE
-        answer = await _describe(cluster, group, api, deadline)
         members = tuple(_modern(m) for m in answer.members)
-    if answer.error_code:
-        detail = getattr(answer, "error_message", None)
-        return Described(problem=codes.problem(f"group {group.name}", answer.error_code, detail))
     return Described(answer.group_state, members)
 
 
-async def _describe(cluster: Cluster, group: Listed, api: Api, deadline: float) -> Any:
-    values = {"groups": [group.name], "group_ids": [group.name]}
-    answer = await cluster.ask(group.coordinator, api, values, deadline)
-    if not answer.groups:
-        raise WireError("NO_ANSWER", f"broker {group.coordinator} left group {group.name} out of its answer")
-    return answer.groups[0]
+def held(rows: Iterable[GroupPartition], members: Iterable[Member]) -> tuple[GroupPartition, ...]:
+    """The partitions with the member that reads each; where members of a share group share one, none is named."""
+    holders: dict[tuple[str, int], list[Member]] = defaultdict(list)
+    for m in members:
+        for topic, numbers in m.assignment:
+            for number in numbers:
+                holders[(topic, number)].append(m)
+    return tuple(
+        replace(row, member=theirs[0].id, client_id=theirs[0].client_id, host=theirs[0].host)
+        if len(theirs := holders.get((row.topic, row.partition), [])) == 1
+        else row
+        for row in rows
+    )
 
 
 def _host(raw: str) -> str:

@@ -17,10 +17,10 @@ from console.errors import LogqError
 from console.kafka import codes, offsets
 from console.kafka.cluster import RETRY_PAUSE, Cluster, Metadata
 from console.kafka.collector import held_back
-from console.kafka.groups import Listed, listed
+from console.kafka.groups import Described, Listed, describe, held, listed
 from console.kafka.offsets import COMMITTED, EARLIEST, LATEST, UNCOMMITTED, Committed, Partition
 from console.kafka.wire import WireError
-from console.model import Broker, Group, GroupPartition, KafkaSnapshot, Problem, Topic, TopicPartition
+from console.model import Broker, Group, GroupPartition, KafkaSnapshot, Member, Problem, Topic, TopicPartition
 
 OnPartial = Callable[[KafkaSnapshot], None]
 
@@ -28,6 +28,9 @@ _GRACE = 0.5  # seconds the end offsets wait for the slower coordinators
 _SILENT_PATIENCE = 1.5  # seconds for a broker that was silent the last time
 _PUBLISH_EVERY = 0.1
 _FAILOVER = 30.0  # seconds in which the groups of a coordinator that is gone may not be listed by another yet
+
+_MEMBERLESS = frozenset({"empty", "dead"})
+_PASSING = codes.names(codes.COORDINATOR_MOVED | {codes.GROUP_ID_NOT_FOUND})
 
 OLD = "OLD"
 """The code of the problem that marks a group, and its partitions, as kept from an earlier look."""
@@ -55,6 +58,9 @@ class _Look:
     groups: dict[str, Listed] = field(default_factory=dict)
     committed: dict[str, Committed] = field(default_factory=dict)
     group_problems: dict[str, Problem] = field(default_factory=dict)
+    described: dict[str, Described] = field(default_factory=dict)
+    """The members of the groups that have some."""
+    describing: set[asyncio.Task[set[str]]] = field(default_factory=set)
     reach: dict[Partition, Reach] = field(default_factory=dict)
     broker_problems: dict[int, Problem] = field(default_factory=dict)
     listed: set[int] = field(default_factory=set)
@@ -90,13 +96,14 @@ async def snapshot(
     try:
         coordinators = set(running)
         done, _ = await asyncio.wait(running, timeout=_GRACE)
-        running -= done
+        running = _begun(look, running - done)
         for task in done:
             task.result()
         running |= _leaders(cluster, look, until)
         changed = True
         while running:
             done, running = await asyncio.wait(running, timeout=_PUBLISH_EVERY, return_when=asyncio.FIRST_COMPLETED)
+            running = _begun(look, running)
             late: set[str] = set()
             for task in done:
                 if task in coordinators:
@@ -112,9 +119,15 @@ async def snapshot(
                 # A picture of thousands of groups costs time that the answers need.
                 publish_at = loop.time() + max(_PUBLISH_EVERY, 5 * (loop.time() - began))
     finally:
-        for task in running:
+        for task in _begun(look, running):
             task.cancel()
     return _picture(look, complete=True)
+
+
+def _begun(look: _Look, running: set[asyncio.Task[set[str]]]) -> set[asyncio.Task[set[str]]]:
+    """What is under way, with what the coordinators' answers have begun meanwhile."""
+    begun, look.describing = look.describing, set()
+    return running | begun
 
 
 def patience(deadline: float, silent: bool) -> float:
@@ -135,8 +148,22 @@ async def _coordinator(cluster: Cluster, look: _Look, broker: int, deadline: flo
         look.broker_problems[broker] = problem
     # A broker that has just woken may still list groups that have moved: the first to name one keeps it.
     mine = [g for g in groups if look.groups.setdefault(g.name, g) is g]
+    live = [g for g in mine if g.state.lower() not in _MEMBERLESS]
+    if live:  # beside the offsets, never before them: these tell how far a group is
+        look.describing.add(asyncio.ensure_future(_members(cluster, look, broker, live, deadline)))
     await _fetch(cluster, look, mine, deadline)
     return {topic for g in mine for topic, _ in look.committed.get(g.name, ())}
+
+
+async def _members(cluster: Cluster, look: _Look, broker: int, groups: list[Listed], deadline: float) -> set[str]:
+    """Who reads what: a group that has not committed yet is known by its members' assignments alone."""
+    try:
+        await describe(cluster, broker, groups, deadline, look.described.__setitem__)
+    except WireError as error:
+        for g in groups:
+            why = Described(problem=Problem(f"group {g.name}", error.code, f"its members: {error.message}"))
+            look.described.setdefault(g.name, why)
+    return set()
 
 
 async def _fetch(cluster: Cluster, look: _Look, groups: list[Listed], deadline: float) -> None:
@@ -241,7 +268,7 @@ def _picture(look: _Look, complete: bool) -> KafkaSnapshot:
     now = time.time()
     before = look.earlier()
     with held_back():
-        groups = {name: _group(look, listed, before.get(name), now) for name, listed in look.groups.items()}
+        groups = {name: _group(look, listed, before.get(name), now, complete) for name, listed in look.groups.items()}
     groups |= {
         name: _kept(look, old) for name, old in before.items() if name not in groups and _may_hide(look, old, now)
     }
@@ -281,26 +308,44 @@ def _brokers(look: _Look) -> tuple[Broker, ...]:
     return tuple(brokers)
 
 
-def _group(look: _Look, seen: Listed, old: Group | None, now: float) -> Group:
+def _group(look: _Look, seen: Listed, old: Group | None, now: float, complete: bool) -> Group:
     problem = look.group_problems.get(seen.name)
+    members, hidden = _who(look, seen, old, complete)
     group = Group(
         seen.name,
         type=seen.type,
         state=seen.state,
         protocol=seen.protocol,
         coordinator=seen.coordinator,
+        members=members,
         seen_at=now,
-        problems=(problem,) if problem else (),
+        problems=tuple(p for p in (problem, hidden) if p),
     )
     committed = look.committed.get(seen.name)
     if committed is not None:
-        return replace(group, partitions=partitions(look.metadata, committed, look.reach))
+        assigned = {topic for m in members or () for topic, _ in m.assignment}
+        visible = assigned & look.metadata.topics.keys()
+        return replace(group, partitions=held(partitions(look.metadata, committed, look.reach, visible), members or ()))
     if old is None or old.partitions is None:
         return group
     if problem is None:  # the answer is on its way: no reason to alarm anybody
         return replace(group, partitions=old.partitions, seen_at=old.seen_at)
     why = Problem(f"group {seen.name}", OLD, f"{problem.message}: an older picture")
     return replace(group, partitions=_aged(old, why), seen_at=old.seen_at, problems=(why,))
+
+
+def _who(
+    look: _Look, seen: Listed, old: Group | None, complete: bool
+) -> tuple[tuple[Member, ...] | None, Problem | None]:
+    """The members of a group, None where they are not known, and why they are not."""
+    if seen.state.lower() in _MEMBERLESS:
+        return (), None
+    about = look.described.get(seen.name)
+    if about is None:  # while the answer is on its way, those of the look before
+        return (old.members if old is not None and not complete else None), None
+    if about.problem and about.problem.code in _PASSING:  # it has gone or moved since it was listed
+        return None, None
+    return about.members, about.problem
 
 
 def _kept(look: _Look, old: Group) -> Group:

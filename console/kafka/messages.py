@@ -45,18 +45,21 @@ METADATA = Api(3, "metadata", 64 * MIB)
 OFFSET_COMMIT = Api(8, "offset_commit", cap=9)
 OFFSET_FETCH = Api(9, "offset_fetch", 16 * MIB, cap=9)
 FIND_COORDINATOR = Api(10, "find_coordinator")
-DESCRIBE_GROUPS = Api(15, "describe_groups", 8 * MIB)
+DESCRIBE_GROUPS = Api(15, "describe_groups", 32 * MIB)
 LIST_GROUPS = Api(16, "list_groups", 16 * MIB)
 SASL_HANDSHAKE = Api(17, "sasl_handshake", 64 * KIB)
 API_VERSIONS = Api(18, "api_versions", 256 * KIB)
 DESCRIBE_CONFIGS = Api(32, "describe_configs")
 SASL_AUTHENTICATE = Api(36, "sasl_authenticate", 256 * KIB)
-CONSUMER_GROUP_DESCRIBE = Api(69, "consumer_group_describe", 8 * MIB)
+CONSUMER_GROUP_DESCRIBE = Api(69, "consumer_group_describe", 32 * MIB)
 SHARE_GROUP_DESCRIBE = Api(77, "share_group_describe", 8 * MIB)
 STREAMS_GROUP_DESCRIBE = Api(89, "streams_group_describe", 8 * MIB)
 DESCRIBE_SHARE_GROUP_OFFSETS = Api(90, "describe_share_group_offsets", 8 * MIB)
 
-SNAPSHOT_APIS = (API_VERSIONS, METADATA, LIST_GROUPS, OFFSET_FETCH, LIST_OFFSETS)
+SNAPSHOT_APIS = (
+    *(API_VERSIONS, METADATA, LIST_GROUPS, OFFSET_FETCH, LIST_OFFSETS),
+    *(DESCRIBE_GROUPS, CONSUMER_GROUP_DESCRIBE),
+)
 """What a snapshot asks: their schemas are loaded ahead, 5 to 26 ms each."""
 
 

@@ -452,8 +452,33 @@ def test_agrees_with_apaches_tool(client: KafkaClient, brokers: Brokers, unique:
         if p.committed is not None
     }
     assert len(ours) == 4 * 6 - 2 + 1
-    # The tool also lists partitions that a member holds without a commit, with dashes.
     assert ours == {key: value for key, value in theirs.items() if value[0] != "-"}
+    # The tool also lists partitions that a member holds without a commit, with dashes.
+    held = {(g.name, p.topic, p.partition) for g in seen.groups for p in g.partitions or () if p.member}
+    uncommitted = {key for key, value in theirs.items() if value[0] == "-"}
+    assert len(uncommitted) == 2 and uncommitted <= held
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_every_look_shows_what_members_hold_without_a_commit(
+    client: KafkaClient, kafka: str, unique: Unique, protocol: str
+) -> None:
+    """A group that has never committed is known by its members' assignments alone; so is a topic added to one."""
+    committed, fresh, group = make(kafka, unique("old")), make(kafka, unique("fresh"), 2), unique(protocol)
+    fill(kafka, fresh, 3)
+    client.commit_offsets(group, {(committed, 0): 0})
+    extra = {"group_protocol": "consumer"} if protocol == "consumer" else {}
+    with member(kafka, group, fresh, **extra):
+        eventually(lambda: any(p.member for p in group_in(client.snapshot(), group).partitions or ()))
+        found = group_in(client.snapshot(), group)
+        (one,) = found.members or ()
+        assert [(p.topic, p.partition, p.committed, p.end, p.member) for p in found.partitions or ()] == sorted(
+            [(committed, 0, 0, 0, None), (fresh, 0, None, 3, one.id), (fresh, 1, None, 0, one.id)]
+        )
+        assert (one.client_id, found.no_commit) == ("reader", 2)
+    eventually(lambda: group_in(client.snapshot(), group).state == "Empty")
+    gone = group_in(client.snapshot(), group)
+    assert (gone.members, [p.topic for p in gone.partitions or ()]) == ((), [committed])
 
 
 # ---------------------------------------------------------------- reachability, the doctor, closing
