@@ -14,6 +14,7 @@ from typing import Literal
 
 from console.history import RATE_WINDOW, Commits, End, History
 from console.model import (
+    JOB_GROUP_PREFIX,
     Attention,
     Group,
     GroupPartition,
@@ -112,6 +113,7 @@ def _losing(p: GroupPartition, past: Commits | None, ends: Sequence[End], now: f
 def group_health(group: Group, history: History, now: float) -> Group:
     """The group with status and reason, also per partition; rates, trend and time behind from the history."""
     has_members = bool(group.members) or group.state.lower() not in ("empty", "dead", "")
+    ours = group.name.startswith(JOB_GROUP_PREFIX)  # a finished copy stays behind its topic for ever: no alarm
     partitions = []
     for p in group.partitions or ():
         past = history.commits(group.name, p.topic, p.partition)
@@ -119,7 +121,10 @@ def group_health(group: Group, history: History, now: float) -> Group:
         if p.lag_seconds is None:
             seconds, source = history.behind(p, now)
             p = replace(p, lag_seconds=seconds, lag_seconds_source=source)
-        status, reason = partition_status(p, past, ends, now, history.stall_seconds, has_members)
+        if ours:
+            status, reason = Status.OK, ""
+        else:
+            status, reason = partition_status(p, past, ends, now, history.stall_seconds, has_members)
         partitions.append(replace(p, status=status, reason=reason))
     produced, consumed = history.rates(group, now)
     seen = replace(
@@ -129,7 +134,7 @@ def group_health(group: Group, history: History, now: float) -> Group:
         consumed_rate=consumed,
         trend=history.lag_trend(group.name),
     )
-    status, reason = _group_status(seen)
+    status, reason = (Status.OK, "holds the progress of a logq job") if ours else _group_status(seen)
     return replace(seen, status=status, reason=reason)
 
 

@@ -382,6 +382,9 @@ class Attention:
         return self.status.severity
 
 
+JOB_GROUP_PREFIX = "logq-job-"
+"""The consumer groups that hold the progress of jobs: a reserved prefix, never a user's group."""
+
 JobKind = Literal["reset", "redrive", "replay", "purge", "undo"]
 JobState = Literal["planned", "running", "paused", "done", "partly", "failed", "cancelled", "interrupted"]
 

@@ -64,7 +64,7 @@ class Copier:
         self._mine: dict[int, Mark] = {}
         self._dirty: set[int] = set()
         self._failure: BaseException | None = None
-        self._refused = ""
+        self._refused: tuple[bytes | None, int, str] | None = None
         self._committed_at = self._looked = time.monotonic()
         self._due = 0.0
         self._size = 1
@@ -176,7 +176,8 @@ class Copier:
         if copy.rate is not None:
             most = min(most, max(1, math.ceil(copy.rate / 2)))
         # Not more than can come: else the last call waits its whole time.
-        return max(1, min(most, sum(mark.left for mark in self._mine.values())))
+        here = self._mine or self.marks  # before the group has given out partitions: all there are
+        return max(1, min(most, sum(mark.left for mark in here.values())))
 
     def _chosen(self, records: list[Any]) -> list[Any]:
         """The records to copy; positions and counts move with them."""
@@ -251,7 +252,7 @@ class Copier:
                 lambda: producer.send_offsets_to_transaction(offsets, group, CALL_S), "commit the position"
             ) and calls.again(lambda: producer.commit_transaction(CALL_S), "commit")
         except KafkaException as error:
-            self._abort(producer, source, error)
+            self._abort(producer, source, error, chosen)
             return
         if not committed:
             return  # stopped while nobody answered: the next run reads whether it was
@@ -307,7 +308,7 @@ class Copier:
 
     # ------------------------------------------------------------ what goes wrong
 
-    def _abort(self, producer: Producer, source: Consumer, error: Any) -> None:
+    def _abort(self, producer: Producer, source: Consumer, error: Any, chosen: list[Any]) -> None:
         """A transaction failed: abort it and go back to what is committed."""
         from confluent_kafka import KafkaException
 
@@ -315,14 +316,21 @@ class Copier:
             raise self._calls.verdict(error.args[0], "copy")
         self._calls.complain(error)
         self._calls.check()
-        refused, self._refused = self._refused, ""
+        refused, self._refused = self._refused, None
         try:
             if self._calls.again(lambda: producer.abort_transaction(CALL_S), "abort"):
                 self._begin_at(source, sorted(self._mine))
         except KafkaException as worse:
             raise Broken(str(worse)) from None
-        if refused:
-            raise Failed(refused)  # it would be refused again and again
+        if refused is not None:  # it would be refused again and again
+            key, size, why = refused
+            named = (
+                f"partition {r.partition()} offset {r.offset()}" for r in chosen if (r.key(), len(r)) == (key, size)
+            )
+            raise Failed(
+                f"{self._copy.source} {next(named, 'a record')} cannot be copied: "
+                f"{self._copy.target} refuses it ({why}); leave it out with --where, or change the destination"
+            )
         self._calls.pause(_AFTER_ABORT_S)
 
     def _undelivered(self, error: Any, message: Any) -> None:
@@ -330,11 +338,7 @@ class Copier:
         from confluent_kafka import KafkaError
 
         if error.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_TIMESTAMP):
-            origin = dict(message.headers() or ()).get("logq-origin", b"").decode(errors="replace") or "a record"
-            self._refused = self._refused or (
-                f"{origin} cannot be copied: {self._copy.target} refuses it ({error.str()}); "
-                "leave it out with --where, or change the destination"
-            )
+            self._refused = self._refused or (message.key(), len(message), error.str())
 
     def _consumer_error(self, error: Any, partition: int | None) -> None:
         from confluent_kafka import KafkaError

@@ -125,6 +125,8 @@ def transactional(
         transactional_id=identity,
         transaction_timeout_ms=max(TRANSACTION_MS, int(given.get("transaction.timeout.ms", "0"))),
         message_max_bytes=max(copy.max_bytes, _LEAST_BYTES),
+        # The destination's limit holds for a whole batch, and librdkafka does not split one that is refused.
+        batch_size=min(copy.max_bytes, _LEAST_BYTES),
         # Where the partition follows from the key: as Kafka's own Java client places it.
         partitioner="murmur2_random",
         # What was compressed at the source must not grow at the destination.

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from console.errors import Failed
+from console.model import JOB_GROUP_PREFIX as GROUP_PREFIX
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, TopicPartition
 
-GROUP_PREFIX = "logq-job-"
-"""The consumer groups of jobs: a reserved prefix, never a user's group."""
+__all__ = ["GROUP_PREFIX", "Mark", "commits", "parse", "read"]
 
 _VERSION = 1
 

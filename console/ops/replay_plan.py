@@ -146,8 +146,8 @@ def plan(
         compacted="compact" in dict(topic.config).get("cleanup.policy", ""),
     )
     seen = _into_topic(session, seen) if seen.to == "topic" else _into_queue(session, seen)
-    if job and seen.to == "topic":
-        seen = _joined(session, seen)
+    if job:
+        seen = _joined(session, seen) if seen.to == "topic" else _resumed(session, seen)
     seen = _with_times(session, seen)
     return replace(seen, command=_command(session, seen, begin, to_offset, until))
 
@@ -352,6 +352,18 @@ def _joined(session: Session, seen: ReplayPlan) -> ReplayPlan:
         for p, mark in sorted(found.items())
     )
     return replace(seen, ranges=ranges, joins=True)
+
+
+def _resumed(session: Session, seen: ReplayPlan) -> ReplayPlan:
+    """The plan with the ranges of the unfinished job of that name in this journal, where there is one."""
+    try:
+        job = session.journal.job(seen.job)
+    except NotFound:
+        return seen
+    if job.id != seen.job or job.kind != "replay":
+        return seen
+    before = from_json(session.journal.plan(job.id))
+    return replace(seen, ranges=before.ranges, joins=True) if before.digest == seen.digest else seen
 
 
 def _command(session: Session, seen: ReplayPlan, begin: str | None, to_offset: str | None, until: str | None) -> str:

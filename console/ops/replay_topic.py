@@ -196,7 +196,7 @@ class _Watch:
                 done=done,
                 total=self._total,
                 rate=(done - before) / (now - since) if now > since else None,
-                note=f"{count(left)} offsets left",
+                note=f"{count(left)} offsets left, job {self._job}",
             )
         )
         if now - self._noted >= _LOOK_S:

@@ -140,7 +140,8 @@ def warnings(plan: ReplayPlan) -> tuple[str, ...]:
             f"{plan.source} is compacted: offsets whose records are compacted away are stepped over and counted."
         )
     if plan.joins:
-        lines.append(f"A job named {plan.job} is there already: this process shares its work, its ranges are used.")
+        how = "this process shares its work" if plan.to == "topic" else "it is resumed"
+        lines.append(f"A job named {plan.job} is there already: {how}, its ranges are used.")
     cut = sum("open transaction" in r.note for r in plan.ranges)
     if cut:
         lines.append(f"{plural(cut, 'partition')} with an open transaction: what is not decided yet is left out.")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqs_world
@@ -104,13 +106,17 @@ def test_filter_limit_cancel_and_resume(kafka: str, sqs_endpoint: str, session: 
     make_topics(kafka, {(source := unique("src")): 2})
     fill(kafka, source, 1_000, 2)
     with sqs_world.world(sqs_endpoint, unique("replay")) as world:
-        planned = replay.plan(session, source, f"sqs:{world.name}", where="value % 2 == 1", limit=321)
+        name = unique("job")
+        how: dict[str, Any] = {"where": "value % 2 == 1", "limit": 321, "job": name}
+        planned = replay.plan(session, source, f"sqs:{world.name}", **how)
+
+        stop = threading.Event()
 
         def ask(progress: Progress) -> None:
             if progress.done:
-                session.journal.request_cancel(progress.job)
+                stop.set()
 
-        outcome = replay.run(session, planned, on_progress=ask)
+        outcome = replay.run(session, planned, stop, ask)
         assert outcome.state == "cancelled"
         assert 0 < outcome.done < 321
         assert outcome.left
@@ -123,8 +129,12 @@ def test_filter_limit_cancel_and_resume(kafka: str, sqs_endpoint: str, session: 
                 jobs.resume(elsewhere, outcome.job)
             finally:
                 elsewhere.close()
-        outcome = jobs.resume(session, outcome.job)
-        assert (outcome.state, outcome.done, outcome.left) == ("done", 321, 0)
+        fill(kafka, source, 20, 2, first=1_000)
+        again = replay.plan(session, source, f"sqs:{world.name}", **how)
+        assert again.joins
+        assert again.ranges == planned.ranges
+        outcome = replay.run(session, again)
+        assert (outcome.job, outcome.state, outcome.done, outcome.left) == (name, "done", 321, 0)
         bodies = [int(m["Body"]) for m in world.drain()]
     assert len(bodies) == len(set(bodies)) == 321
     wanted = {int(r.value or b"") for records in read(kafka, source, 2).values() for r in records}

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console import health
 from console.errors import UsageError
+from console.history import History
 from console.kafka.marks import Mark, parse
-from console.model import Message, Problem, TopicPartition
+from console.model import Group, GroupPartition, Message, Problem, Status, TopicPartition
 from console.ops import replay, replay_plan
 from console.ops.replay_filter import RecordWhere
 from console.ops.replay_message import attributes, dedup_id, group_of, outgoing
@@ -184,6 +186,18 @@ def test_a_mark_counts_what_held_no_record() -> None:
 def test_another_programs_commit_is_no_mark(text: str | None) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse(5, text)
+
+
+def test_a_jobs_own_group_raises_no_alarm() -> None:
+    """It stays where the copy ended, and its topic goes on, expires and all."""
+    history = History(stall_seconds=10)
+    left = GroupPartition("orders", 0, start=500, committed=100, end=9_000, stable_end=9_000)
+    other = health.group_health(Group("billing", "classic", "Empty", members=(), partitions=(left,)), history, NOW)
+    ours = health.group_health(Group("logq-job-x", "classic", "Empty", members=(), partitions=(left,)), history, NOW)
+    assert other.status is Status.LOST
+    assert (ours.status, ours.reason) == (Status.OK, "holds the progress of a logq job")
+    assert ours.partitions is not None
+    assert ours.partitions[0].status is Status.OK
 
 
 # ---------------------------------------------------------------- filter
