@@ -279,6 +279,11 @@ class LogqApp(App[int]):
         running.start()
         self.push_screen(JobScreen(running))
 
+    @property
+    def changing(self) -> bool:
+        """Whether a change that was begun here still runs."""
+        return any(not running.over for running in self.running.values())
+
     def dead_letters(self) -> tuple[DeadLetters, ...]:
         """Every dead-letter queue and topic in the pictures at hand."""
         kafka, sqs = self.store.kafka, self.store.sqs

@@ -14,6 +14,7 @@ from console.errors import Refused
 from console.model import Outcome, Problem, Status
 from console.tui.backend import RedriveWish, ResetWish
 from console.tui.form import Form
+from console.tui.screens.dlq import DlqScreen
 from console.tui.screens.home import HomeScreen
 from console.tui.screens.job import JobScreen
 from widgets.confirm import PlanDialog
@@ -285,3 +286,47 @@ async def test_the_demo_has_its_keys_and_its_line_and_nobody_else() -> None:
     async with opened(plain, (160, 50)) as pilot:
         await pilot.press("F", "B")
         assert "release" not in seen(plain) and "deploy" not in seen(plain)
+
+
+async def test_dead_letters_are_not_read_beside_a_redrive_that_runs() -> None:
+    app = fake_app()
+    backend_of(app).go_on = threading.Event()
+
+    def reads() -> int:
+        return sum(1 for asked in backend_of(app).asked if asked[0] == "dead_letter")
+
+    async with opened(app) as pilot:
+        app.run_command("dlq image-resize-jobs-dlq")
+        await until_seen(pilot, "failures")
+        await until(pilot, lambda: reads() == 1)
+        await pilot.press("R")
+        await until_seen(pilot, "redrive sqs:image-resize-jobs-dlq")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+        await pilot.press("right", "enter")
+        await until_seen(pilot, "running …")
+        assert reads() == 1, "the look would lease what the redrive is to find"
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, DlqScreen))
+        await pilot.press("ctrl+r", "R")
+        await until_seen(pilot, "a change is running")
+        assert reads() == 1
+        backend_of(app).go_on.set()
+        await until(pilot, lambda: not app.changing)
+        app.screen.store_changed()  # type: ignore[attr-defined]  # the next picture has come in
+        await until(pilot, lambda: reads() == 2)
+
+
+async def test_a_job_that_runs_offers_to_be_stopped() -> None:
+    app = fake_app()
+    backend_of(app).go_on = threading.Event()
+    async with opened(app) as pilot:
+        await pilot.press("r", "enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+        await pilot.press("right", "enter")
+        await until_seen(pilot, "running …")
+        await until(pilot, lambda: "x cancel job" in screen_lines(app)[-1])
+        assert "r resume" not in screen_lines(app)[-1]
+        await pilot.press("x")
+        await until_seen(pilot, "cancelled")
+        await until(pilot, lambda: "x cancel job" not in screen_lines(app)[-1])

@@ -181,13 +181,24 @@ class DlqScreen(ConsoleScreen):
     def on_screen_resume(self) -> None:
         """Back from a change: read again, once."""
         super().on_screen_resume()
-        if self._changed:
-            self._changed = False
+        self._load_again()
+
+    def _load_again(self) -> None:
+        """Read again after a change: when the screen is there to be seen and the change is over."""
+        if self._changed and self.is_current:
             self.load()
 
     def load(self) -> None:
-        """Read the place, on a thread of its own; one at a time."""
+        """Read the place, on a thread of its own; one at a time, and never beside a change that runs here.
+
+        A look leases what it reads: a redrive at work would not see those messages and report them as missing.
+        """
         if self._loading:
+            return
+        self._changed = self.target.startswith("sqs:") and self.console.changing
+        if self._changed:
+            for pane in (self.clusters, self.list):
+                pane.set_placeholder("a change is running; this is read when it is over")
             return
         self._loading = True
         self.clusters.set_placeholder("reading …")
@@ -216,7 +227,8 @@ class DlqScreen(ConsoleScreen):
         self.complain(error)
 
     def store_changed(self) -> None:
-        """The count moves on with the pictures; the messages stay as they were read."""
+        """The count moves on with the pictures; the messages stay as they were read, but for a change that is over."""
+        self._load_again()
         now = next((item for item in self.console.dead_letters() if item.target == self.target), self.letters)
         if now is None:
             return
@@ -298,6 +310,10 @@ class DlqScreen(ConsoleScreen):
         if self._loading:
             # Our own sweep holds the messages: a plan made now would count them as in flight.
             self.console.say("still reading it; a moment")
+            return
+        if self._changed:
+            # What is listed here may have gone already: a plan made of it would ask for messages that are not there.
+            self.console.say("a change is running; redrive again when it is over")
             return
         marked = tuple(message.id for message in self.list.marked())
         cluster = self._cluster()

@@ -164,8 +164,10 @@ class JobScreen(ConsoleScreen):
         self.query_one("#outcome", Detail).show(found, "job")
 
     def subject(self) -> Subject | None:
-        """The job, once the journal has it."""
-        return Subject("job", self.job.id, self.job) if self.job is not None else None
+        """The job: as the journal has it, or while it runs here by its name alone."""
+        if self.job is None and self.running is None:
+            return None
+        return Subject("job", self.job_id, self.job)
 
     def offers(self, action: str, subject: Subject | None) -> bool:
         """Only what the job's state allows."""
