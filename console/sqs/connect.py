@@ -194,6 +194,9 @@ def words(error: BaseException, doing: str, settings: SqsSettings) -> LogqError:
 def _service_words(error: Any, doing: str, where: str, settings: SqsSettings) -> LogqError:
     name = code(error)
     said = " ".join(str(error.response.get("Error", {}).get("Message") or "").split()) or name
+    page = said.lower().startswith(("<!doctype", "<html"))
+    if page:  # as markup it is of no use to anybody
+        said = "a web page"
     if name in _DENIED or (status(error) == 403 and name not in _BAD_CREDENTIALS | _EXPIRED):
         return Denied(f"cannot {doing}: {said} ({name}); ask for the permission or use another --aws-profile")
     if name in _EXPIRED:
@@ -209,6 +212,9 @@ def _service_words(error: Any, doing: str, where: str, settings: SqsSettings) ->
         return Failed(f"cannot {doing}: {where} asks to slow down ({name}); try again in a moment")
     if (status(error) or 0) in (404, 405) or name in ("404", "405", "UnknownOperationException"):
         return Failed(f"cannot {doing}: {where} does not answer as SQS ({name}); check the endpoint URL")
+    if (status(error) or 0) >= 500 and page:
+        why = f"{where} answered with a web page ({name}), not as SQS"
+        return Unreachable(f"cannot {doing}: {why}; check the endpoint URL and any proxy on the way")
     if (status(error) or 0) >= 500:
         return Unreachable(f"cannot {doing}: {where} failed ({name}: {said}); try again in a moment")
     return Failed(f"cannot {doing}: {said} ({name})")

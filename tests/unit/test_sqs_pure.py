@@ -53,6 +53,8 @@ def service(code: str, status: int = 400, message: str = "said so") -> boto.Clie
         (service("ThrottlingException"), Failed, "slow down"),
         (service("404", 404), Failed, "does not answer as SQS"),
         (service("InternalError", 500), Unreachable, "try again"),
+        (service("501", 501, "<!DOCTYPE HTML>\n<html>no</html>"), Unreachable, "a web page (501), not as SQS; check"),
+        (service("403", 403, "<html><body>proxy</body></html>"), Denied, "a web page (403)"),
         (service("InvalidParameterValue"), Failed, "said so"),
     ],
 )
