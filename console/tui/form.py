@@ -123,7 +123,8 @@ class Form(ModalScreen["dict[str, str] | None"]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "give_up", "cancel", show=False, priority=True),
-        Binding("enter", "go_on", "go on", show=False, priority=True),
+        # Not with priority: enter would overtake characters that still wait for the input, and "18204" would be 1820.
+        Binding("enter", "go_on", "go on", show=False),
         Binding("down", "app.focus_next", "next", show=False),
         Binding("up", "app.focus_previous", "before", show=False),
     ]
@@ -189,6 +190,11 @@ class Form(ModalScreen["dict[str, str] | None"]):
         event.stop()
         self._refresh()
 
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.action_go_on()
+
     def _refresh(self) -> None:
         values = self.values()
         for field in self._fields:
@@ -205,12 +211,10 @@ class Form(ModalScreen["dict[str, str] | None"]):
         self.dismiss(self.values() if event.button.id == "form-go" else None)
 
     def action_go_on(self) -> None:
-        """Enter: on Cancel it cancels, anywhere else it goes on when nothing is wrong."""
+        """Enter goes on when nothing is wrong (on a button it presses that button)."""
         if not self._asked:
             return  # typed ahead, before there was anything to read
-        if self.focused is not None and self.focused.id == "form-cancel":
-            self.dismiss(None)
-        elif not self._check(self.values()):
+        if not self._check(self.values()):
             self.dismiss(self.values())
 
     def action_give_up(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 from fakes import FakeInspect, FakeStory, backend_of, fake_app, groups, job, kafka_snapshot
 from pilot import opened, seen, until, until_seen
 from seen import screen_lines
+from textual import events
 
 from console.errors import Refused
 from console.model import Outcome, Problem, Status
@@ -330,3 +331,26 @@ async def test_a_job_that_runs_offers_to_be_stopped() -> None:
         await pilot.press("x")
         await until_seen(pilot, "cancelled")
         await until(pilot, lambda: "x cancel job" not in screen_lines(app)[-1])
+
+
+async def test_enter_does_not_overtake_what_was_typed_before_it() -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        await pilot.press("r", "right", "right", "tab")
+        await until_seen(pilot, "an offset, for example 18204")
+        for key in "18204":
+            # As a terminal hands them over: all at once, without waiting for each to be handled.
+            app.post_message(events.Key(key, key))
+        app.post_message(events.Key("enter", "\r"))
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+    assert backend_of(app).asked[0] == ("plan_reset", "billing", ResetWish("offset", "18204"))
+
+
+async def test_enter_on_cancel_gives_the_questions_up() -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        await pilot.press("r")
+        await until_seen(pilot, "reset group billing")
+        await pilot.press("shift+tab", "shift+tab", "enter")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+    assert not backend_of(app).asked
