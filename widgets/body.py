@@ -41,9 +41,10 @@ def best_view(raw: bytes | str) -> View:
     return "hex" if _is_binary(raw) else "raw"
 
 
-def rows(raw: bytes | str | None, view: View) -> Iterator[list[Piece]]:
+def rows(raw: bytes | str | None, view: View, width: int = 80) -> Iterator[list[Piece]]:
     """The body line by line in this view, not yet made safe nor wrapped (`wrapped` does both).
 
+    A line of "hex" shows 16 bytes, fewer where `width` has no room for them, so that its columns stand unbroken.
     "pretty" is for what `best_view` calls so: it lays out tokens and does not ask again whether they are JSON.
     """
     if raw is None:
@@ -51,7 +52,7 @@ def rows(raw: bytes | str | None, view: View) -> Iterator[list[Piece]]:
     elif not raw:
         yield [("empty", MUTED)]
     elif view == "hex":
-        yield from _hex(raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogateescape"))
+        yield from _hex(raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogateescape"), width)
     elif view == "pretty":
         yield from _pretty(_text(raw))
     else:
@@ -148,12 +149,14 @@ def _is_binary(raw: bytes | str) -> bool:
     return "\0" in head or controls * 10 > len(head)
 
 
-def _hex(raw: bytes) -> Iterator[list[Piece]]:
-    for at in range(0, len(raw), 16):
-        part = raw[at : at + 16]
-        left, right = part[:8].hex(" "), part[8:].hex(" ")
+def _hex(raw: bytes, width: int) -> Iterator[list[Piece]]:
+    # An offset of 8 digits, then two cells and a space a byte and the byte as text; a gap stands after every eighth.
+    count = 16 if width >= 76 else 8 if width >= 43 else 4
+    for at in range(0, len(raw), count):
+        part = raw[at : at + count]
         text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in part)
-        yield [(f"{at:08x}  ", MUTED), (f"{left:<23}  {right:<23}  ", ""), (text, MUTED)]
+        halves = "".join(f"{part[half : half + 8].hex(' '):<{min(count, 8) * 3 - 1}}  " for half in range(0, count, 8))
+        yield [(f"{at:08x}  ", MUTED), (halves, ""), (text, MUTED)]
 
 
 def _pretty(text: str) -> Iterator[list[Piece]]:

@@ -223,7 +223,7 @@ class Detail(ScrollView, can_focus=True):
         if body.raw:
             note = f"{note}  {view}" if note else view
         yield _heading(body.title, note, width)
-        for row in rows(body.raw, view):
+        for row in rows(body.raw, view, width):
             indent = len(row[0][0]) + 2 if view == "pretty" and row and not row[0][0].strip() else 0
             yield from wrapped(row, width, self._wrap, indent)
 

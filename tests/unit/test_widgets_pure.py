@@ -185,6 +185,14 @@ def test_hex_shows_offsets_and_printable_characters() -> None:
     ]
 
 
+@pytest.mark.parametrize(("width", "each"), [(160, 16), (76, 16), (75, 8), (56, 8), (43, 8), (42, 4)])
+def test_hex_keeps_its_columns_in_a_narrow_pane(width: int, each: int) -> None:
+    lines = flat(rows(b"orders-0123456789-abcdef", "hex", width))
+    assert len(lines) == -(-24 // each)
+    assert all(len(line) <= width for line in lines)
+    assert "".join(line[-each:].strip() for line in lines if len(line) == len(lines[0])) in "orders-0123456789-abcdef"
+
+
 def test_missing_and_empty_bodies_are_told_apart() -> None:
     assert flat(rows(None, "raw")) == ["no value"]
     assert flat(rows(b"", "raw")) == ["empty"]
