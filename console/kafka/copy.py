@@ -91,6 +91,7 @@ class Copier:
         from confluent_kafka import KafkaException
 
         calls = self._calls
+        calls.renewed()
         producer = transactional(self._settings, self._copy, self._identity, calls.complain, self._undelivered)
         source = member(self._settings, self._copy, self._identity, calls.complain)
         try:
@@ -103,7 +104,7 @@ class Copier:
             while not self._finished(source):
                 if calls.stop():
                     return False
-                calls.check()
+                calls.stuck()
                 try:
                     records = source.consume(self._want(), _CONSUME_S)
                 except KafkaException as error:
@@ -125,6 +126,7 @@ class Copier:
         try:
             self._settle(self._fence)
             self._begin_at(source, [tp.partition for tp in partitions if tp.partition in self._copy.marks])
+            self._calls.renewed()  # it may have waited for the end of a dead process's transaction
         except BaseException as error:  # raised from consume() it would lose its kind
             self._failure = error
             source.assign([])
@@ -378,8 +380,8 @@ class Copier:
         except KafkaException as error:  # a transaction is being decided: asked again in a second
             self._calls.complain(error)
             return
-        if not self._mine:
-            self._calls.moved()  # others work, this one only waits for them
+        if any(mark.position > self.marks[p].position for p, mark in seen.items()):
+            self._calls.moved()  # others work, and this one may only be waiting for them
         self.marks.update(seen)
         self._on_step(self.marks)
 

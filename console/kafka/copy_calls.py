@@ -12,6 +12,9 @@ from console.kafka.write import reason
 CALL_S = 30.0
 """How long one call may take before it is made again."""
 
+STUCK_S = 45.0
+"""After so long without movement new clients are made: a client may wait for ever for a coordinator that is back."""
+
 _LEAVE_S = 10.0
 _PAUSE_S = 0.1
 
@@ -36,7 +39,7 @@ class Calls:
         self.stop = stop
         self.errors: list[str] = []
         self._patience = patience
-        self._moved = time.monotonic()
+        self._moved = self._fresh = time.monotonic()
 
     def complain(self, error: Any) -> None:
         """Keep what a client said: a `KafkaError`, or any exception."""
@@ -52,6 +55,16 @@ class Calls:
         if time.monotonic() - self._moved > self._patience:
             last = self.errors[-1] if self.errors else "the brokers do not answer"
             raise Unreachable(f"nothing moved for {self._patience:g} s: {last}")
+
+    def renewed(self) -> None:
+        """The clients are new: they get their time before `stuck` says so again."""
+        self._fresh = time.monotonic()
+
+    def stuck(self) -> None:
+        """Raise `Broken` when neither something moved nor the clients were made lately, `Unreachable` as `check`."""
+        self.check()
+        if time.monotonic() - max(self._moved, self._fresh) > STUCK_S:
+            raise Broken(f"nothing moved for {STUCK_S:g} s")
 
     def again(self, call: Callable[[], object], what: str) -> bool:
         """Make a call, the same again while the error is retriable; False when stopped meanwhile.
