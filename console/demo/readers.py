@@ -38,6 +38,9 @@ def member(settings: KafkaSettings, group: str, number: int, *, kip848: bool = F
         # One member holds a few seconds of orders, not librdkafka's 64 MB.
         "queued.min.messages": 1000,
         "queued.max.messages.kbytes": 2048,
+        # Small turns: a member that reads less than arrives still gets to each partition every few seconds. With
+        # librdkafka's 1 MiB a turn, two partitions of a slow group stood for minutes, which looks like a stall.
+        "fetch.message.max.bytes": 32768,
         "fetch.wait.max.ms": 200,
         "fetch.min.bytes": 16384,
     }
