@@ -1,8 +1,10 @@
 """Pure rules: what was seen, and what was seen before -> a status with its reason in words.
 
 The rules for consumer groups are Burrow's (github.com/linkedin/Burrow, "Consumer Lag Evaluation Rules"), made safe: one
-look alone never calls anything stalled, a minimum window holds, and a client that stays one short of a transaction
-marker (KAFKA-10683) is not stuck. Nothing here asks a server, reads a clock or keeps state.
+look alone never calls anything stalled, a minimum window holds and so does the group's own rhythm of commits, a client
+that stays one short of a transaction marker (KAFKA-10683) is not stuck, and records that retention is about to delete
+are said to be in danger only when the log start has been seen to move twice. Nothing here asks a server, reads a clock
+or keeps state.
 """
 
 from __future__ import annotations
@@ -10,9 +12,10 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Literal
 
-from console.history import RATE_WINDOW, Commits, End, History
+from console.history import AT_REST, MOST_PATIENCE, RATE_WINDOW, Activity, Commits, End, History, has_members
 from console.model import (
     JOB_GROUP_PREFIX,
     Attention,
@@ -26,27 +29,43 @@ from console.model import (
 from console.text import count, duration, plural
 
 MIN_LOOKS = 3
+NO_COMMIT = "no commit"
 MIN_BEHIND = 5.0
 """Less behind than this (seconds) is the normal distance between writing, reading and committing."""
 
 LOSING_HORIZON = 6 * 3600.0
 """Loss further away than this (seconds) is not worth waking anybody for."""
 
+LOSING_WINDOW = 10.0
+"""Retention deletes whole segments: how fast the log start moves is told from moves at least so far apart (seconds)."""
+
+FLAPPING = 3
+"""So many rebalances within what is remembered are worth a word."""
+
 _DEAD_QUEUE_NAMES = ("*-dlq", "*_dlq", "*-dlq.fifo", "*_dlq.fifo", "*-dead-letter*", "*_dead_letter*", "*DeadLetter*")
 
 
 def partition_status(
-    p: GroupPartition, past: Commits | None, ends: Sequence[End], now: float, stall_seconds: float, has_members: bool
+    p: GroupPartition,
+    past: Commits | None,
+    ends: Sequence[End],
+    now: float,
+    stall_seconds: float,
+    has_readers: bool,
+    held_since: float | None = None,
 ) -> tuple[Status, str]:
     """The status of one partition of one group and why, from this look and the past of its commits and its log.
 
     `p.lag_seconds` says how far behind it is where that is known: a group a moment behind is not falling behind,
-    whichever way its lag happens to go.
+    whichever way its lag happens to go. `held_since` is since when an open transaction holds the last stable offset.
     """
     if p.problem is not None:
         return Status.UNKNOWN, p.problem.message
     if p.committed is None:
-        return Status.UNKNOWN, "no commit"
+        if past is not None:
+            gone = f"its commit ({count(past.points[-1].committed)}) has gone, expired or deleted"
+            return Status.WARN, f"{gone}: it begins again where auto.offset.reset says"
+        return Status.UNKNOWN, NO_COMMIT
     lag, lost = p.lag, p.lost
     if lost:
         return Status.LOST, f"{plural(lost, 'record')} expired before the group read them"
@@ -54,65 +73,96 @@ def partition_status(
         return Status.UNKNOWN, "the end of the log is unknown"
     if lag == 0:
         return Status.OK, ""
-    if p.stable_end is not None and p.end is not None and p.stable_end < p.end and p.committed >= p.stable_end:
-        return Status.WARN, f"{count(p.end - p.stable_end)} held back by an open transaction"
-    losing = _losing(p, past, ends, now)
+    if p.stable_end is not None and p.end is not None and p.stable_end < p.end and _read_to(p, p.stable_end):
+        said = f"{count(p.end - p.stable_end)} held back by an open transaction"
+        if held_since is None or now - held_since < stall_seconds:
+            return Status.OK, said  # transactions come and go: only one that stays is worth a warning
+        return Status.WARN, f"{said}, for {duration(now - held_since)} at least"
+    losing = _losing(p, past, ends)
     if losing:
         return Status.LOSING, losing
-    if not has_members and not (past and past.moved and now - past.still_since < stall_seconds):
+    if not has_readers and not (past and past.moved and now - past.still_since < past.patience(stall_seconds)):
         return Status.WARN, f"nobody reads it: {count(lag)} behind"
     if past is None or len(past.points) < MIN_LOOKS:
         return Status.UNKNOWN, "seen too briefly to tell"
-    still = now - past.still_since
-    everywhere_behind = all(point.end > max(point.committed, point.start) for point in past.points)
-    end_moved = past.points[-1].end > past.points[0].end
-    if lag == 1 and not end_moved:
-        return Status.OK, ""  # one short of a transaction marker (KAFKA-10683): at rest, not stuck
-    if still >= stall_seconds and everywhere_behind:
-        window = past.moves[-1] - past.moves[0] if len(past.moves) > 1 else 0.0
-        stopped = past.moved and still > window
-        since = f"for {duration(still)}" if past.moved else f"since first seen {duration(still)} ago"
-        return (Status.STOP if stopped else Status.STALL), f"the commit has not moved {since}"
+    if lag <= AT_REST and past.points[-1].end == past.points[-2].end:
+        return Status.OK, ""  # one short of a transaction marker: at rest, not stuck
+    stuck = _stuck(past, now, stall_seconds)
+    if stuck:
+        return stuck
     if past.rewound_from is not None:
         return Status.REWIND, f"the commit went back by {count(past.rewound_from - p.committed)} and is catching up"
     far = p.lag_seconds is None or p.lag_seconds >= MIN_BEHIND
-    if far and now - past.first_seen >= stall_seconds and everywhere_behind and _never_falls(past, now):
+    waited = past.behind_since is not None and now - past.behind_since >= stall_seconds
+    if far and waited and _never_falls(past, now):
         return Status.WARN, "falling behind: the lag only grows"
     return Status.OK, ""
 
 
+def _read_to(p: GroupPartition, offset: int) -> bool:
+    """Whether a group has read all that is before an offset, save for what may be a transaction's marker."""
+    return p.committed is not None and max(p.committed, p.start or 0) >= offset - AT_REST
+
+
+def _stuck(past: Commits, now: float, stall_seconds: float) -> tuple[Status, str] | None:
+    """Stalled or stopped: the commit stands still, for longer than the group's own rhythm, with records to read."""
+    since = past.waiting_since
+    if since is None or now - since < past.patience(stall_seconds):
+        return None
+    window = past.moves[-1] - past.moves[0] if len(past.moves) > 1 else 0.0
+    stopped = past.moved and now - past.still_since > window
+    said = f"for {duration(now - since)}" if past.moved else f"since first seen {duration(now - since)} ago"
+    return (Status.STOP if stopped else Status.STALL), f"the commit has not moved {said}"
+
+
 def _never_falls(past: Commits, now: float) -> bool:
-    lags = [point.end - max(point.committed, point.start) for point in past.points if point.at >= now - 2 * RATE_WINDOW]
-    if len(lags) < MIN_LOOKS or lags[-1] <= lags[0]:
+    """Whether the lag grows from commit to commit: what is left right after each, over a minute or three commits.
+
+    All of that time has to grow, so that neither a pause at its end nor the way down from one counts as a trend.
+    """
+    since = now - max(2 * RATE_WINDOW, min(MOST_PATIENCE, 3.5 * past.rhythm))
+    lags = [
+        after.end - max(after.committed, after.start)
+        for before, after in pairwise(past.points)
+        if after.committed != before.committed and after.at >= since
+    ]
+    if len(lags) < MIN_LOOKS or lags[-1] < lags[-2]:
         return False
-    # Commits come in steps, so a look can catch a dip: thirds of the window are compared, not neighbours.
-    third = max(1, len(lags) // 3)
-    low, mid, high = min(lags[:third]), min(lags[third:-third] or lags[:third]), min(lags[-third:])
-    return low < high and low <= mid <= high
+    third = len(lags) // 3
+    low, mid, high = min(lags[:third]), min(lags[third:-third]), min(lags[-third:])
+    return low < high and mid - low >= (high - low) / 4 and mid <= high
 
 
-def _losing(p: GroupPartition, past: Commits | None, ends: Sequence[End], now: float) -> str:
-    """When the log start is moving toward the commit faster than the commit moves away: "loses data in ~42 min"."""
-    if p.committed is None or p.start is None or past is None or len(ends) < MIN_LOOKS or len(past.points) < MIN_LOOKS:
+def _losing(p: GroupPartition, past: Commits | None, ends: Sequence[End]) -> str:
+    """When the log start is moving toward the commit faster than the commit moves away: "loses data in ~42 min".
+
+    Only where the commit is nearer the log start than the end: a group that keeps up loses nothing, however much
+    retention deletes at once behind it.
+    """
+    if p.committed is None or p.start is None or past is None or len(past.points) < MIN_LOOKS:
         return ""
-    start_span = ends[-1].at - ends[0].at
-    commit_span = past.points[-1].at - past.points[0].at
-    if start_span <= 0 or commit_span <= 0 or ends[-1].start <= ends[0].start:
+    left = p.committed - p.start
+    if left >= (p.lag or 0):
         return ""
-    start_rate = (ends[-1].start - ends[0].start) / start_span
-    commit_rate = max(0.0, (past.points[-1].committed - past.points[0].committed) / commit_span)
-    closing = start_rate - commit_rate
-    if closing <= 0:
+    moves = [after for before, after in pairwise(ends) if after.start > before.start]
+    if len(moves) < 2 or moves[-1].at - moves[0].at < LOSING_WINDOW:
         return ""
-    left = (p.committed - p.start) / closing
-    if left > LOSING_HORIZON:
+    since = max(moves[0].at, past.points[0].at)
+    commits = [point for point in past.points if point.at >= since]
+    span = commits[-1].at - commits[0].at if commits else 0.0
+    commit_rate = max(0.0, (commits[-1].committed - commits[0].committed) / span) if span > 0 else 0.0
+    closing = (moves[-1].start - moves[0].start) / (moves[-1].at - moves[0].at) - commit_rate
+    if closing <= 0 or left / closing > LOSING_HORIZON:
         return ""
-    return f"loses data in ~{duration(left)}: the log start is catching up with its commit"
+    if left <= 0:
+        return "loses data when retention deletes next: the log start has reached its commit"
+    return f"loses data in ~{duration(left / closing)}: the log start is catching up with its commit"
 
 
 def group_health(group: Group, history: History, now: float) -> Group:
     """The group with status and reason, also per partition; rates, trend and time behind from the history."""
-    has_members = bool(group.members) or group.state.lower() not in ("empty", "dead", "")
+    activity = history.activity(group.name)
+    has_readers = has_members(group) or _just_left(activity, now, history.stall_seconds)
     ours = group.name.startswith(JOB_GROUP_PREFIX)  # a finished copy stays behind its topic for ever: no alarm
     partitions = []
     for p in group.partitions or ():
@@ -124,18 +174,42 @@ def group_health(group: Group, history: History, now: float) -> Group:
         if ours:
             status, reason = Status.OK, ""
         else:
-            status, reason = partition_status(p, past, ends, now, history.stall_seconds, has_members)
+            held = history.held_since(p.topic, p.partition)
+            status, reason = partition_status(p, past, ends, now, history.stall_seconds, has_readers, held)
         partitions.append(replace(p, status=status, reason=reason))
-    produced, consumed = history.rates(group, now)
+    produced, consumed, window = history.rates(group, now)
     seen = replace(
         group,
         partitions=tuple(partitions) if group.partitions is not None else None,
         produced_rate=produced,
         consumed_rate=consumed,
+        rate_seconds=window,
         trend=history.lag_trend(group.name),
     )
     status, reason = (Status.OK, "holds the progress of a logq job") if ours else _group_status(seen)
+    if status in (Status.STALL, Status.STOP, Status.WARN) and activity is not None:
+        reason += _flapping(activity, now)
     return replace(seen, status=status, reason=reason)
+
+
+def _just_left(activity: Activity | None, now: float, stall_seconds: float) -> bool:
+    """Whether the members of a group that looks empty were there a moment ago: a rebalance, not a group at rest."""
+    return activity is not None and activity.live_at is not None and now - activity.live_at < stall_seconds
+
+
+def _flapping(activity: Activity, now: float) -> str:
+    times = activity.rebalances
+    if len(times) < FLAPPING:
+        return ""
+    return f"; rebalanced {len(times)} times in {duration(now - times[0])}"
+
+
+def eta(group: Group) -> float | None:
+    """Seconds until the group has caught up at the rates seen; None when nothing is behind, unknown, or never."""
+    if not group.lag or group.consumed_rate is None or group.produced_rate is None:
+        return None
+    gain = group.consumed_rate - group.produced_rate
+    return group.lag / gain if gain > 0 else None
 
 
 def _group_status(group: Group) -> tuple[Status, str]:
@@ -144,13 +218,13 @@ def _group_status(group: Group) -> tuple[Status, str]:
         return Status.UNKNOWN, first
     if not group.partitions:
         return (Status.UNKNOWN, group.problems[0].message) if group.problems else (Status.OK, "no commits")
-    if all(p.committed is None and p.problem is None for p in group.partitions):
+    known = [p for p in group.partitions if p.reason != NO_COMMIT]
+    if not known:
         return Status.OK, "no commits"
-    known = [p for p in group.partitions if not (p.committed is None and p.problem is None)]
     worst = max(known, key=lambda p: p.status.rank)
     alike = [p for p in known if p.status is worst.status]
     if worst.status is Status.OK:
-        return Status.OK, ""
+        return Status.OK, max((p.reason for p in known), default="")
     return worst.status, _reason(group, worst, alike, len(known))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from statistics import median
 from typing import NamedTuple, TypeVar
 
 from console.model import Group, GroupPartition, KafkaSnapshot, LagSource, SqsSnapshot
@@ -16,7 +17,17 @@ from console.model import Group, GroupPartition, KafkaSnapshot, LagSource, SqsSn
 SIZE = 48
 RATE_WINDOW = 30.0
 TREND = 8
+MOST_PATIENCE = 600.0
+"""However rarely a group commits, a commit that stands longer than this (seconds) with records behind it is stuck."""
+
+AT_REST = 1
+"""A group this many records behind may have read all: an offset that holds a transaction marker is never committed
+by a client that commits its last message (KAFKA-10683)."""
+
+_KEPT_MOVES = 10
 _FORGET_AFTER = 900.0
+_EMPTY = frozenset({"", "empty", "dead"})
+_REBALANCING = frozenset({"preparingrebalance", "completingrebalance", "assigning", "reconciling"})
 
 
 class Point(NamedTuple):
@@ -41,17 +52,26 @@ _Item = TypeVar("_Item")
 
 
 class Commits:
-    """The recent past of one group's partition: distinct looks, and since when the commit stands where it stands."""
+    """The recent past of one group's partition: looks, and since when the commit stands where it stands.
 
-    __slots__ = ("first_seen", "highest", "moved", "moves", "points", "rewound_from", "seen", "still_since")
+    `waits` are how long (seconds) the group was behind before each of its last moves: the rhythm it commits in.
+    `behind_since` is when the present unbroken run of looks with records to read began, None when there are none.
+    """
+
+    __slots__ = (
+        *("behind_since", "first_seen", "highest", "moved", "moves", "points", "rewound_from", "seen", "still_since"),
+        "waits",
+    )
 
     def __init__(self) -> None:
         self.points: list[Point] = []
         self.first_seen = 0.0
         self.seen = 0.0
         self.still_since = 0.0
+        self.behind_since: float | None = None
         self.moved = False
         self.moves: list[float] = []
+        self.waits: list[float] = []
         self.highest = -1
         self.rewound_from: int | None = None
 
@@ -59,19 +79,73 @@ class Commits:
         """Take one look; looks older than the newest (a late answer) are ignored."""
         if self.points and point.at <= self.seen:
             return
+        if self.points and point.end < self.highest:
+            self.__init__()  # type: ignore[misc]  # the log ends before what was committed: it is another topic now
         if not self.points:
             self.first_seen = self.still_since = point.at
         elif point.committed != self.points[-1].committed:
+            waiting_since = self.waiting_since
+            if waiting_since is not None:
+                self.waits = [*self.waits[-_KEPT_MOVES + 1 :], point.at - waiting_since]
             self.moved = True
             self.still_since = point.at
-            self.moves = [*self.moves[-9:], point.at]
+            self.moves = [*self.moves[-_KEPT_MOVES + 1 :], point.at]
             if point.committed < self.points[-1].committed:
                 self.rewound_from = max(self.highest, self.points[-1].committed)
         self.highest = max(self.highest, point.committed)
         if self.rewound_from is not None and point.committed >= self.rewound_from:
             self.rewound_from = None
+        if point.end - max(point.committed, point.start) <= AT_REST:
+            self.behind_since = None
+        elif self.behind_since is None:
+            self.behind_since = point.at
         self.seen = point.at
         _append(self.points, point)
+
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when the commit has stood still with records to read; None when there was nothing to read."""
+        return None if self.behind_since is None else max(self.behind_since, self.still_since)
+
+    @property
+    def rhythm(self) -> float:
+        """How long it usually takes to commit again while there are records to read, seconds; 0 when not known."""
+        return median(self.waits) if self.waits else 0.0
+
+    def patience(self, least: float) -> float:
+        """How long a commit may stand still before that says anything: twice the group's own rhythm, in bounds."""
+        return max(least, min(MOST_PATIENCE, 2 * self.rhythm))
+
+
+class Activity:
+    """When a group was last seen with members, and when it was seen to begin a rebalance."""
+
+    __slots__ = ("live_at", "rebalances", "rebalancing", "seen")
+
+    def __init__(self) -> None:
+        self.seen = 0.0
+        self.live_at: float | None = None
+        self.rebalancing = False
+        self.rebalances: list[float] = []
+
+    def note(self, group: Group, at: float) -> None:
+        """Take one look."""
+        state = group.state.lower()
+        live = has_members(group)
+        began = state in _REBALANCING and not self.rebalancing
+        # Everybody thrown out and back in is a rebalance too, even when no look falls into it.
+        came_back = live and self.live_at is not None and self.live_at < self.seen
+        if began or came_back:
+            self.rebalances = [*self.rebalances[-_KEPT_MOVES + 1 :], at]
+        self.rebalancing = state in _REBALANCING
+        self.seen = at
+        if live:
+            self.live_at = at
+
+
+def has_members(group: Group) -> bool:
+    """Whether a group has members at this look, by its members or else by its state."""
+    return bool(group.members) or group.state.lower() not in _EMPTY
 
 
 def _append(ring: list[_Item], item: _Item) -> None:
@@ -93,31 +167,51 @@ class History:
         self._lock = threading.Lock()
         self._commits: dict[tuple[str, str, int], Commits] = {}
         self._ends: dict[tuple[str, int], list[End]] = {}
+        self._held: dict[tuple[str, int], tuple[int, float]] = {}
+        self._activity: dict[str, Activity] = {}
         self._lags: dict[str, list[tuple[float, float]]] = {}
         self._depths: dict[str, list[tuple[float, float]]] = {}
 
     def note_kafka(self, snapshot: KafkaSnapshot) -> None:
         """Take one look at the Kafka side; what was not seen for a quarter of an hour is forgotten."""
+        at = snapshot.at
         with self._lock:
             for topic in snapshot.topics:
                 for partition in topic.partitions:
-                    if partition.end is not None:
-                        ring = self._ends.setdefault((topic.name, partition.partition), [])
-                        if not ring or ring[-1].at < snapshot.at:
-                            _append(ring, End(snapshot.at, partition.end, partition.start or 0))
+                    key = (topic.name, partition.partition)
+                    self._note_end(key, at, partition.start, partition.end, partition.stable_end)
             for group in snapshot.groups:
                 if any(problem.code == "OLD" for problem in group.problems):
                     continue  # kept from an earlier look: nothing was observed now
+                self._activity.setdefault(group.name, Activity()).note(group, at)
                 for p in group.partitions or ():
+                    if not snapshot.topics:  # one group was looked at by itself
+                        self._note_end((p.topic, p.partition), at, p.start, p.end, p.stable_end)
                     if p.committed is not None and p.end is not None:
                         commits = self._commits.setdefault((group.name, p.topic, p.partition), Commits())
-                        commits.note(Point(snapshot.at, p.committed, p.end, p.start or 0))
+                        commits.note(Point(at, p.committed, p.end, p.start or 0))
                 lag = group.lag
                 if lag is not None:
                     ring_of_lags = self._lags.setdefault(group.name, [])
-                    if not ring_of_lags or ring_of_lags[-1][0] < snapshot.at:
-                        _append(ring_of_lags, (snapshot.at, float(lag)))
-            self._forget(snapshot.at)
+                    if not ring_of_lags or ring_of_lags[-1][0] < at:
+                        _append(ring_of_lags, (at, float(lag)))
+            self._forget(at)
+
+    def _note_end(
+        self, key: tuple[str, int], at: float, start: int | None, end: int | None, stable_end: int | None
+    ) -> None:
+        if end is None:
+            return
+        ring = self._ends.setdefault(key, [])
+        if ring and ring[-1].at >= at:
+            return
+        if ring and end < ring[-1].end:
+            ring.clear()  # cut off or made anew: what was seen before tells nothing about these offsets
+        _append(ring, End(at, end, start or 0))
+        if stable_end is None or stable_end >= end:
+            self._held.pop(key, None)
+        elif key not in self._held or self._held[key][0] != stable_end:
+            self._held[key] = (stable_end, at)
 
     def note_sqs(self, snapshot: SqsSnapshot) -> None:
         """Take one look at the SQS side: how many messages are visible in each queue."""
@@ -136,27 +230,38 @@ class History:
         """How far a partition reached, oldest look first."""
         return self._ends.get((topic, partition), ())
 
-    def rates(self, group: Group, now: float) -> tuple[float | None, float | None]:
-        """Records a second produced to, and consumed by, a group over the last `RATE_WINDOW` seconds.
+    def held_since(self, topic: str, partition: int) -> float | None:
+        """Since when an open transaction is seen to hold the last stable offset where it is; None: nothing does."""
+        held = self._held.get((topic, partition))
+        return None if held is None else held[1]
 
-        None until two looks at least a second apart exist. A commit that went backwards (a reset) is no consumption.
+    def activity(self, group: str) -> Activity | None:
+        """When the group had members and when it rebalanced, None when it was never seen."""
+        return self._activity.get(group)
+
+    def rates(self, group: Group, now: float) -> tuple[float | None, float | None, float | None]:
+        """Records a second produced to, and consumed by, a group, and the window (seconds) that both were seen over.
+
+        The window is `RATE_WINDOW`, or two commits of a group that commits more rarely. None until two looks at least
+        a second apart exist. A commit that went backwards (a reset) is no consumption.
         """
         produced = consumed = 0.0
-        known = False
+        longest: float | None = None
         with self._lock:
             for p in group.partitions or ():
                 commits = self._commits.get((group.name, p.topic, p.partition))
                 if commits is None or len(commits.points) < 2:
                     continue
                 last = commits.points[-1]
-                first = _since(commits.points, now - RATE_WINDOW)
+                window = max(RATE_WINDOW, min(MOST_PATIENCE, 2 * commits.rhythm))
+                first = _since(commits.points, now - window)
                 span = last.at - first.at
                 if span < 1.0:
                     continue
-                known = True
+                longest = max(longest or 0.0, span)
                 produced += max(0, last.end - first.end) / span
                 consumed += max(0, last.committed - first.committed) / span
-        return (produced, consumed) if known else (None, None)
+        return (None, None, None) if longest is None else (produced, consumed, longest)
 
     def topic_rate(self, topic: str, partitions: Iterable[int], now: float) -> float | None:
         """Records a second produced to a topic over the last `RATE_WINDOW` seconds, None until it can be told."""
@@ -221,6 +326,8 @@ class History:
         self._ends = {key: ring for key, ring in self._ends.items() if ring[-1].at >= before}
         self._lags = {key: ring for key, ring in self._lags.items() if ring[-1][0] >= before}
         self._commits = {key: commits for key, commits in self._commits.items() if commits.seen >= before}
+        self._activity = {key: seen for key, seen in self._activity.items() if seen.seen >= before}
+        self._held = {key: held for key, held in self._held.items() if key in self._ends}
 
 
 def _since(ring: Sequence[_Look], at: float) -> _Look:

@@ -138,7 +138,7 @@ class GroupPartition:
 class Group:
     """A consumer group with its partitions; `members` and `partitions` are None while not asked for or not visible.
 
-    Rates are records a second over the history's window; `trend` holds recent lag values, oldest first.
+    Rates are records a second over the last `rate_seconds`; `trend` holds recent lag values, oldest first.
     """
 
     name: str
@@ -152,6 +152,7 @@ class Group:
     reason: str = ""
     produced_rate: float | None = None
     consumed_rate: float | None = None
+    rate_seconds: float | None = None
     trend: tuple[float, ...] = ()
     seen_at: float | None = None
     problems: tuple[Problem, ...] = ()

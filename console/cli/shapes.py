@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from console.health import eta
 from console.model import (
     Attention,
     Check,
@@ -33,7 +34,8 @@ def _fields(names: str) -> tuple[str, ...]:
 
 
 GROUP = _fields(
-    "group type state status reason members lag lag_seconds lag_seconds_source lost no_commit topics partitions"
+    "group type state status reason members lag lag_seconds lag_seconds_source lost no_commit topics"
+    " produced_rate consumed_rate rate_seconds eta_seconds partitions"
 )
 PARTITION = _fields(
     "topic partition leader start committed end stable_end lag lost lag_seconds member client_id host status reason"
@@ -102,6 +104,10 @@ def group(g: Group) -> dict[str, Any]:
         "lost": g.lost,
         "no_commit": g.no_commit if seen else None,
         "topics": [raw(t) for t in g.topics] if seen else None,
+        "produced_rate": g.produced_rate,
+        "consumed_rate": g.consumed_rate,
+        "rate_seconds": g.rate_seconds,
+        "eta_seconds": eta(g),
         "partitions": [partition(p) for p in g.partitions] if g.partitions is not None else None,
     }
 

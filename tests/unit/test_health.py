@@ -29,7 +29,7 @@ def replay(looks: list[Look], state: str = "Stable", stall: float = 30.0, stable
     for at, committed, end, start in looks:
         p = GroupPartition("orders", 0, leader=1, start=start, committed=committed, end=end, stable_end=stable_end)
         group = replace(group, partitions=(p,))
-        topic = Topic("orders", (TopicPartition(0, 1, start=start, end=end),))
+        topic = Topic("orders", (TopicPartition(0, 1, start=start, end=end, stable_end=stable_end),))
         history.note_kafka(KafkaSnapshot(at=at, groups=(group,), topics=(topic,)))
     return health.group_health(group, history, looks[-1][0])
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 
-from console import text
+from console import health, text
 from console.model import Group, GroupPartition, Member, Severity
 from console.text import safe
 from console.tui import cells, flows
@@ -145,7 +145,8 @@ class GroupScreen(ConsoleScreen):
                     ("behind", text.behind(group.lag_seconds, group.lag_seconds_source)),
                     ("in/s", text.rate(group.produced_rate)),
                     ("out/s", text.rate(group.consumed_rate)),
-                    ("catches up", eta(group)),
+                    ("over", text.duration(group.rate_seconds) if group.rate_seconds else ""),
+                    ("catches up", catches_up(group)),
                     ("lost", cells.number(lost, Severity.BAD) if lost else ""),
                     ("no commit", text.plural(group.no_commit, "partition") if group.no_commit else ""),
                 ),
@@ -203,11 +204,9 @@ class GroupScreen(ConsoleScreen):
         self.console.copy(self.group_name, "the group's name")
 
 
-def eta(group: Group) -> str:
-    """When the group will have caught up at the present rates, in words; "" when there is nothing to catch up."""
-    if not group.lag or group.consumed_rate is None or group.produced_rate is None:
+def catches_up(group: Group) -> str:
+    """When the group will have caught up at the rates seen, in words; "" when there is nothing to catch up."""
+    if not group.lag or group.consumed_rate is None:
         return ""
-    gain = group.consumed_rate - group.produced_rate
-    if gain <= 0:
-        return "never at this rate"
-    return "in ~" + text.duration(group.lag / gain)
+    left = health.eta(group)
+    return "never at this rate" if left is None else "in ~" + text.duration(left)
