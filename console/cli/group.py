@@ -16,15 +16,12 @@ from console.cli.change import Change, carry_out, executing, guard
 from console.cli.options import NounGroup
 from console.cli.output import Answer, Column, emit, facts, styled, table, write
 from console.cli.run import Run
+from console.cli.waiting import Waiting, waiting
 from console.errors import UsageError
-from console.model import Group, GroupPartition, Outcome, Progress, Severity
+from console.model import Group, GroupPartition, Severity
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable
-
     from console.ops.offsets import Strategy
-    from console.ops.reset import ResetPlan
 
 
 @click.group("group", cls=NounGroup)
@@ -160,14 +157,8 @@ def _page(group: Group, partitions: tuple[GroupPartition, ...], width: int | Non
 @click.option(
     "--topic", "topics", metavar="T[:P,…]", multiple=True, help="Only these topics or partitions; may be repeated."
 )
-@click.option("--wait-empty", is_flag=True, help="With --execute: wait until the group has no members, then apply.")
-@click.option(
-    "--wait-limit",
-    default="10m",
-    show_default=True,
-    metavar="D",
-    help="How long --wait-empty waits before it gives up.",
-)
+@click.option("--create", is_flag=True, help="Make the group when there is none of that name (with --topic).")
+@waiting
 @click.option(
     "--export", is_flag=True, help="Print the new offsets as topic,partition,offset for --from-file; change nothing."
 )
@@ -178,11 +169,13 @@ def reset_group(
     /,
     group: str,
     topics: tuple[str, ...],
-    wait_empty: bool,
-    wait_limit: str,
+    create: bool,
     export: bool,
     execute: bool,
     yes: bool,
+    wait_empty: bool,
+    wait_limit: str,
+    reread: str,
     **strategies: str | bool | None,
 ) -> None:
     """Move a group's committed offsets: the plan, and with --execute the change.
@@ -191,34 +184,21 @@ def reset_group(
     it stopped.
     """
     from console.ops import reset
-    from console.ops.times import parse_duration
 
     if export and execute:
         raise UsageError("--export prints offsets and --execute applies them: give one of them")
     strategy = _strategy(strategies)
     selection = tuple(reset.parse_selection(topic) for topic in topics)
-    limit = parse_duration(wait_limit)
+    how = Waiting.parse(wait_empty, wait_limit, reread)
     guard(run, f"reset group {group}", execute, yes)
     session = run.session
-    plan = reset.plan(session, group, strategy, selection)
+    plan = reset.plan(session, group, strategy, selection, create, armed=wait_empty)
     if export:
         write(reset.csv(plan))
         return
-
-    def apply(cancel: threading.Event, on_progress: Callable[[Progress], None]) -> Outcome:
-        ready = plan
-        if wait_empty:
-            ready = reset.wait_empty(session, plan, limit, cancel, lambda now: on_progress(_waiting(now)))
-        return reset.run(session, ready, cancel, on_progress)
-
     idle = "" if plan.changes or wait_empty else "nothing to do: every partition is where the plan wants it"
-    change = Change(reset.view(plan), reset.to_json(plan), apply, idle)
+    change = Change(reset.view(plan), reset.to_json(plan), how.job(session, plan), idle)
     raise click.exceptions.Exit(carry_out(run, change, execute, yes))
-
-
-def _waiting(plan: ResetPlan) -> Progress:
-    hosts = ", ".join(sorted({m.host for m in plan.members}))
-    return Progress("", 0, note=f"waiting for {text.plural(len(plan.members), 'member')} to leave: {hosts}")
 
 
 def _strategy(given: dict[str, str | bool | None]) -> Strategy:

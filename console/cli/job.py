@@ -12,6 +12,7 @@ from console.cli.change import Change, carry_out, executing, guard
 from console.cli.options import NounGroup
 from console.cli.output import Answer, Column, emit, facts, table, write
 from console.cli.run import Run
+from console.cli.waiting import Waiting, waiting
 from console.errors import UsageError
 from console.model import Job, Severity
 from console.ops.plan import PlanView
@@ -134,7 +135,7 @@ def _next(job: Job) -> list[str]:
         steps.append(f"logq job resume {job.id}")
     if job.state == "running":
         steps.append(f"logq job cancel {job.id}")
-    if job.undoable and job.done:
+    if job.undoable and (job.done or job.state == "interrupted"):
         steps.append(f"logq job undo {job.id}")
     return [*steps, f"logq job receipt {job.id}"]
 
@@ -181,12 +182,21 @@ def cancel_job(run: Run, /, job: str, execute: bool, yes: bool) -> None:
 
 @command.command("undo")
 @click.argument("job")
+@click.option(
+    "--export", is_flag=True, help="Print the old offsets as topic,partition,offset for --from-file; change nothing."
+)
+@waiting
 @executing
 @click.pass_obj
-def undo_job(run: Run, /, job: str, execute: bool, yes: bool) -> None:
+def undo_job(
+    run: Run, /, job: str, export: bool, execute: bool, yes: bool, wait_empty: bool, wait_limit: str, reread: str
+) -> None:
     """Bring back what a change replaced, where that is possible: the offsets before a reset."""
     from console.ops import reset
 
+    if export and execute:
+        raise UsageError("--export prints offsets and --execute applies them: give one of them")
+    how = Waiting.parse(wait_empty, wait_limit, reread)
     guard(run, f"undo job {job}", execute, yes)
     session = _session(run)
     found = session.journal.job(job)
@@ -195,12 +205,15 @@ def undo_job(run: Run, /, job: str, execute: bool, yes: bool) -> None:
             f"job {found.id} cannot be undone: a {found.kind} gives messages to consumers that may have them already; "
             f"logq job receipt {found.id} names them"
         )
-    plan = reset.plan_undo(session, found.id)
+    if export:
+        write(reset.saved_csv(session, found.id))
+        return
+    plan = reset.plan_undo(session, found.id, armed=wait_empty)
     change = Change(
         reset.view(plan),
         reset.to_json(plan),
-        lambda cancel, on_progress: reset.run(session, plan, cancel, on_progress),
-        idle="" if plan.changes else "nothing to do: every partition is where it was before",
+        how.job(session, plan),
+        idle="" if plan.changes or wait_empty else "nothing to do: every partition is where it was before",
     )
     raise click.exceptions.Exit(carry_out(run, change, execute, yes))
 

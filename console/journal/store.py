@@ -30,6 +30,13 @@ _JOB = (
     "host, pid, pid_started"
 )
 _ENTRY = "key, state, at, data, receipt, result, ambiguous, note, seq"
+_PUT = (
+    "INSERT INTO entries (job, key, state, at, data, receipt, result, ambiguous, note)"
+    " VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (job, key) DO UPDATE SET state = excluded.state,"
+    " at = excluded.at, data = coalesce(excluded.data, data), receipt = coalesce(excluded.receipt, receipt),"
+    " result = coalesce(excluded.result, result), ambiguous = max(ambiguous, excluded.ambiguous),"
+    " note = CASE excluded.note WHEN '' THEN note ELSE excluded.note END"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +106,14 @@ class Journal:
         note: str = "",
         place: str = "",
         name: str = "",
+        entries: Iterable[Entry] = (),
     ) -> Job:
         """Begin a job: it is `running`, owned by this process, and holds the lock on its source until `finish`.
 
         `plan` is whatever JSON its kind needs to go on after a crash; `place` names the cluster or endpoint, so that
-        the same name elsewhere is not locked with it. `name` is its id, when it was given one. Raises `Refused` when
-        another live job has the source, or when a job has that name.
+        the same name elsewhere is not locked with it. `name` is its id, when it was given one. `entries` are on the
+        disk with the job or not at all. Raises `Refused` when another live job has the source, or when a job has that
+        name.
         """
         now = time.time()
         text = json.dumps(dict(plan), ensure_ascii=False, sort_keys=True)
@@ -136,6 +145,7 @@ class Journal:
                     *(self._operator, me.host, me.pid, me.started),
                 ),
             )
+            db.executemany(_PUT, _rows(job_id, entries))
             self._log(db, job_id, f"started: {kind} {source} -> {target}")
 
         self._writer.do(write)
@@ -290,22 +300,10 @@ class Journal:
 
         Returns when they are on the disk, unless `wait` is False (then the future tells). Raises `Failed`.
         """
-        now = time.time()
-        rows = [
-            (job_id, e.key, e.state, e.at or now, e.data, e.receipt, e.result, int(e.ambiguous), e.note)
-            for e in entries
-        ]
+        rows = _rows(job_id, entries)
 
         def write(db: sqlite3.Connection) -> None:
-            db.executemany(
-                "INSERT INTO entries (job, key, state, at, data, receipt, result, ambiguous, note)"
-                " VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (job, key) DO UPDATE SET state = excluded.state,"
-                " at = excluded.at, data = coalesce(excluded.data, data),"
-                " receipt = coalesce(excluded.receipt, receipt),"
-                " result = coalesce(excluded.result, result), ambiguous = max(ambiguous, excluded.ambiguous),"
-                " note = CASE excluded.note WHEN '' THEN note ELSE excluded.note END",
-                rows,
-            )
+            db.executemany(_PUT, rows)
 
         future = self._writer.submit(write)
         if wait:
@@ -362,6 +360,14 @@ class Journal:
                 return self._reader.execute(sql, values).fetchall()
         except sqlite3.Error as error:
             raise Failed(f"the journal {self.path} could not be read: {error}") from None
+
+
+def _rows(job_id: str, entries: Iterable[Entry]) -> list[tuple[Any, ...]]:
+    """The values of `_PUT` for each entry."""
+    now = time.time()
+    return [
+        (job_id, e.key, e.state, e.at or now, e.data, e.receipt, e.result, int(e.ambiguous), e.note) for e in entries
+    ]
 
 
 def hide_secrets(text: str) -> str:

@@ -31,6 +31,7 @@ _WORDS = {
     "UNSENT": "was not sent",
     "saved": "the old offset is kept",
     "done": "done, and read back",
+    "overwritten": "done and read back, but somebody else's commit came after it",
 }
 
 _TOPIC_WORDS = {

@@ -13,12 +13,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from console.errors import Failed, LogqError, NotFound, Refused, Stopped, UsageError
-from console.model import Group, Job, JobState, Outcome, Problem, Progress
+from console.errors import LogqError, Refused, UsageError
+from console.model import Job, JobState, Outcome, Problem, Progress
 from console.ops.command import command_line
 from console.ops.guard import require_writable
 from console.ops.offsets import ResetEntry, Strategy, TopicPartition, parse_selection, parse_strategy
-from console.ops.reset_plan import EMPTY_STATES, UNDECIDED, ResetPlan, again, in_use, plan
+from console.ops.redrive_marks import place_of
+from console.ops.reset_check import commits, read_back, revalidated
+from console.ops.reset_plan import InUse, ResetPlan, again, plan
+from console.ops.reset_saved import keep, old_offsets, tool_command
+from console.ops.reset_watch import REREAD_S, Second, second_look, wait_empty
 from console.ops.reset_words import csv, to_json, view
 from console.text import DASH, plural
 
@@ -28,48 +32,34 @@ if TYPE_CHECKING:
 
 OnProgress = Callable[[Progress], None]
 
+SAVED, DONE, LOST = "saved", "done", "overwritten"
+"""The states of a partition in the journal: its old offset is kept; committed and read back; overwritten after that."""
+
+MEMBERS_BACK = "UNKNOWN_MEMBER_ID"
+"""What a coordinator answers to a commit from outside while the group has members."""
+
 BATCH = 200
 """Partitions in one commit: between commits a cancel is honoured."""
 
 
-def wait_empty(
+def run(
     session: Session,
-    earlier: ResetPlan,
-    limit: float,
+    plan: ResetPlan,
     cancel: threading.Event,
-    on_wait: Callable[[ResetPlan], None] | None = None,
-    pause: float = 1.0,
-) -> ResetPlan:
-    """Wait until the group has no members, then return the plan made again on it.
-
-    `on_wait` gets the plan of each look meanwhile (its live members and hosts). Raises `Refused` when `limit` seconds
-    pass, `Stopped` when `cancel` is set; nothing was changed then.
-    """
-    ends = time.monotonic() + limit
-    while True:
-        now = again(session, earlier)
-        if not now.live:
-            return now
-        if on_wait is not None:
-            on_wait(now)
-        left = ends - time.monotonic()
-        if left <= 0:
-            raise Refused(f"gave up waiting, nothing was changed: {in_use(now.group, now.state, now.members)}")
-        if cancel.wait(min(pause, left)):
-            raise Stopped(f"stopped waiting for group {now.group!r} to become empty: nothing was changed")
-
-
-def run(session: Session, plan: ResetPlan, cancel: threading.Event, on_progress: OnProgress | None = None) -> Outcome:
-    """Commit the plan's offsets, partition by partition, and read them back.
+    on_progress: OnProgress | None = None,
+    reread: float = REREAD_S,
+) -> Outcome:
+    """Commit the plan's offsets, partition by partition, read them back, and once more `reread` seconds later.
 
     Commits exactly what the plan said, except that an offset the log start has passed meanwhile becomes the log start
-    (and the outcome says so). Raises `Refused` when read-only, when the group has members, or when its offsets have
-    moved since the plan; nothing was changed then.
+    (and the outcome says so). `reread` 0 trusts the first reading. Raises `Refused` when read-only, when the group has
+    members (`InUse`), or when its offsets have moved since the plan; nothing was changed then.
     """
     require_writable(session.settings, f"reset group {plan.group}")
     if not plan.changes:
         return Outcome(job="", state="done", done=0, lines=("every partition is where the plan wants it",))
-    changes, raised = _revalidated(session, plan.group, plan.changes, plan.create)
+    place = place_of(session)
+    changes, raised = revalidated(session, plan.group, plan.changes, plan.create)
     job = session.journal.create_job(
         "undo" if plan.undoes else "reset",
         f"group:{plan.group}",
@@ -78,13 +68,44 @@ def run(session: Session, plan: ResetPlan, cancel: threading.Event, on_progress:
         plan=to_json(plan),
         command=plan.command,
         undoable=any(e.old is not None for e in changes),
-        place=_place(session),
+        place=place,
+        # With the job, in one transaction: whatever ends this process, a reset that began can be undone.
+        entries=[_saved(e, SAVED) for e in changes],
     )
-    session.journal.put(job.id, [_saved(e, "saved") for e in changes])
-    return _apply(session, plan.group, changes, job, cancel, on_progress, raised)
+    return _apply(session, plan.group, changes, job, cancel, on_progress, raised, reread)
 
 
-def resume(session: Session, job_id: str, cancel: threading.Event, on_progress: OnProgress | None = None) -> Outcome:
+def run_when_empty(
+    session: Session,
+    earlier: ResetPlan,
+    limit: float,
+    cancel: threading.Event,
+    on_progress: OnProgress | None = None,
+    reread: float = REREAD_S,
+) -> Outcome:
+    """Wait until the group has no members, plan again on what it left behind, and run that at once.
+
+    Members that come back in between are waited for again. Raises as `wait_empty` and `run`; nothing was changed then.
+    """
+    require_writable(session.settings, f"reset group {earlier.group}")
+    ends = time.monotonic() + limit
+    while True:
+        ready = wait_empty(session, earlier, max(0.0, ends - time.monotonic()), cancel, on_progress)
+        try:
+            outcome = run(session, ready, cancel, on_progress, reread)
+        except InUse:
+            continue
+        if outcome.done or not outcome.problems or any(p.code != MEMBERS_BACK for p in outcome.problems):
+            return outcome
+
+
+def resume(
+    session: Session,
+    job_id: str,
+    cancel: threading.Event,
+    on_progress: OnProgress | None = None,
+    reread: float = REREAD_S,
+) -> Outcome:
     """Go on with a reset that was interrupted, cancelled or partly done: its partitions that are not yet done.
 
     Raises `NotFound`, `UsageError` when the job is no reset or is done, `Refused` as `run`.
@@ -93,12 +114,31 @@ def resume(session: Session, job_id: str, cancel: threading.Event, on_progress: 
     job = _reset_job(session, job_id)
     group = str(journal.plan(job.id)["group"])
     require_writable(session.settings, f"reset group {group}")
-    todo = [_restored(e) for e in journal.entries(job.id) if e.state != "done"]
-    if not todo:
+    todo = [_restored(e) for e in journal.entries(job.id) if e.state != DONE]
+    if job.state == "done":
         raise UsageError(f"job {job.id} is done: nothing is left to resume")
-    changes, raised = _revalidated(session, group, todo, create=True)
+    changes, raised = revalidated(session, group, todo, create=True) if todo else ((), ())
     job = journal.take(job.id)
-    return _apply(session, group, changes, job, cancel, on_progress, raised)
+    if not changes:
+        return _ended_already(session, group, job)
+    journal.put(job.id, [_saved(e, SAVED) for e in changes])
+    return _apply(session, group, changes, job, cancel, on_progress, raised, reread)
+
+
+def _ended_already(session: Session, group: str, job: Job) -> Outcome:
+    """The end of a job that was interrupted after its last commit had been read back."""
+    journal = session.journal
+    entries = [_restored(e) for e in journal.entries(job.id)]
+    lines = [f"all {plural(len(entries), 'partition')} had been committed and read back before it was interrupted"]
+    try:
+        now = commits(session, group, [(e.topic, e.partition) for e in entries])
+        moved = [e for e in entries if now.get((e.topic, e.partition)) != e.new]
+        lines += [f"{plural(len(moved), 'partition')} moved since: logq group show {group}"] if moved else []
+    except LogqError as error:
+        lines.append(f"where they are now could not be seen: {error}")
+    lines.append(_undo_line(session, job.id))
+    journal.finish(job.id, "done", done=len(entries), failed=0, left=0, note="; ".join(lines[:-1]))
+    return Outcome(job.id, "done", len(entries), 0, 0, tuple(lines))
 
 
 def _apply(
@@ -109,18 +149,30 @@ def _apply(
     cancel: threading.Event,
     on_progress: OnProgress | None,
     raised: tuple[str, ...],
+    reread: float,
 ) -> Outcome:
     journal = session.journal
+    report = on_progress or _ignore
     try:
-        refused = _commit(session, group, changes, job.id, cancel, on_progress)
-        read = _read_back(session, group, changes, job.id)
+        report(Progress(job.id, done=0, total=len(changes)))
+        keep(session, job.id, [_restored(e) for e in journal.entries(job.id)])
+        refused = _commit(session, group, changes, job.id, cancel, report)
+        read = read_back(session, group, changes, job.id)
+        applied = [e for e in changes if read.get((e.topic, e.partition)) == e.new]
+        journal.put(job.id, [_saved(e, DONE) for e in applied])
+        before = (job.total or len(changes)) - len(changes)
+        journal.progress(job.id, before + len(applied))
+        second = Second({}, ())
+        if applied and reread > 0:
+            second = _watched(session, group, applied, job.id, cancel, report, reread)
+            lost = [e for e in applied if (e.topic, e.partition) in second.lost]
+            journal.put(
+                job.id, [replace(_saved(e, LOST), note=second.lost[e.topic, e.partition].message) for e in lost]
+            )
     except BaseException as error:
         journal.finish(job.id, "interrupted", note=str(error) or type(error).__name__)
         raise
-    applied = [e for e in changes if read.get((e.topic, e.partition)) == e.new]
-    journal.put(job.id, [_saved(e, "done") for e in applied])
-    before = (job.total or len(changes)) - len(changes)
-    outcome = _judged(session, group, changes, refused, read, job.id, cancel.is_set())
+    outcome = _judged(session, group, changes, refused, read, job.id, cancel.is_set(), second)
     outcome = replace(outcome, done=outcome.done + before, lines=(*raised, *outcome.lines))
     journal.finish(
         job.id,
@@ -133,10 +185,28 @@ def _apply(
     return outcome
 
 
-def _place(session: Session) -> str:
-    """What tells clusters apart in the journal: the addresses, in an order of their own."""
-    kafka = session.settings.kafka
-    return ",".join(sorted(kafka.bootstrap.split(","))) if kafka else ""
+def _watched(
+    session: Session,
+    group: str,
+    applied: Sequence[ResetEntry],
+    job: str,
+    cancel: threading.Event,
+    report: OnProgress,
+    reread: float,
+) -> Second:
+    """The second look, with its countdown; a cancel takes it at once."""
+    done = len(applied)
+
+    def wait(left: float) -> None:
+        report(Progress(job, done, total=done, note=f"committed and read back; reads again in {left:.0f} s"))
+
+    return second_look(
+        session, group, applied, reread, lambda: cancel.is_set() or session.journal.cancel_requested(job), wait
+    )
+
+
+def _ignore(progress: Progress) -> None:
+    """Where nobody watches."""
 
 
 def _saved(e: ResetEntry, state: str) -> Entry:
@@ -152,50 +222,13 @@ def _restored(e: Entry) -> ResetEntry:
     return ResetEntry(data["topic"], data["partition"], data["old"], data["new"], None, None, None, None)
 
 
-def _revalidated(
-    session: Session, group: str, changes: Sequence[ResetEntry], create: bool
-) -> tuple[tuple[ResetEntry, ...], tuple[str, ...]]:
-    """The changes against the group as it is now; lines about offsets the log start has passed. Raises `Refused`."""
-    client = session.require_kafka()
-    try:
-        seen = client.group(group)
-    except NotFound:
-        if not create:
-            raise
-        seen = Group(name=group, state="Empty", members=(), partitions=())
-    if seen.members or seen.state.lower() not in EMPTY_STATES:
-        raise Refused(in_use(group, seen.state, seen.members or ()))
-    keys = [(e.topic, e.partition) for e in changes]
-    committed = _commits(session, group, keys)
-    marks = client.watermarks(keys)
-    kept: list[ResetEntry] = []
-    lines: list[str] = []
-    for e in changes:
-        now = committed.get((e.topic, e.partition))
-        where = f"{e.topic} partition {e.partition}"
-        if isinstance(now, Problem):
-            raise Failed(f"cannot read the commit of {where}: {now.message}; nothing was changed")
-        if now not in (e.old, e.new):
-            was, reads = (DASH if offset is None else f"{offset:,}" for offset in (e.old, now))
-            raise Refused(
-                f"the commit of {where} has moved since the plan ({was} -> {reads}): look at the plan again; "
-                "nothing was changed"
-            )
-        mark = marks.get((e.topic, e.partition))
-        if isinstance(mark, tuple) and e.new is not None and e.old != e.new and e.new < mark[0]:
-            lines.append(f"{where}: the log start has moved on, {e.new:,} became {mark[0]:,}")
-            e = replace(e, new=mark[0])
-        kept.append(e)
-    return tuple(kept), tuple(lines)
-
-
 def _commit(
     session: Session,
     group: str,
     changes: Sequence[ResetEntry],
     job: str,
     cancel: threading.Event,
-    on_progress: OnProgress | None,
+    report: OnProgress,
 ) -> dict[TopicPartition, Problem]:
     """Send the commits, `BATCH` partitions at a time; what was refused. A lost answer is no verdict yet."""
     client = session.require_kafka()
@@ -211,37 +244,9 @@ def _commit(
         except LogqError as error:
             answers = dict.fromkeys(offsets, Problem(f"group {group}", type(error).__name__.upper(), str(error)))
         refused.update({key: problem for key, problem in answers.items() if problem is not None})
-        if on_progress is not None:
-            sent = min(first + BATCH, len(changes))
-            on_progress(Progress(job, done=sent - len(refused), failed=len(refused), total=len(changes)))
+        sent = min(first + BATCH, len(changes))
+        report(Progress(job, done=sent - len(refused), failed=len(refused), total=len(changes)))
     return refused
-
-
-def _read_back(
-    session: Session, group: str, changes: Sequence[ResetEntry], job: str
-) -> Mapping[TopicPartition, int | Problem | None]:
-    """What the group's commits read now: the answers to the commits alone prove nothing."""
-    try:
-        return _commits(session, group, [(e.topic, e.partition) for e in changes])
-    except LogqError as error:
-        raise Failed(
-            f"the commits of group {group!r} were sent but could not be read back: {error}; "
-            f"logq group show {group} says where it is, logq job undo {job} goes back"
-        ) from None
-
-
-def _commits(
-    session: Session, group: str, keys: Sequence[TopicPartition]
-) -> dict[TopicPartition, int | Problem | None]:
-    """The group's commits now; where a transaction is open, the last one that is decided."""
-    client = session.require_kafka()
-    found: dict[TopicPartition, int | Problem | None] = dict(client.committed(group, keys))
-    open_ones = {key for key, value in found.items() if isinstance(value, Problem) and value.code == UNDECIDED}
-    if open_ones:
-        for p in client.group(group).partitions or ():
-            if (p.topic, p.partition) in open_ones:
-                found[p.topic, p.partition] = p.problem or p.committed
-    return found
 
 
 def _judged(
@@ -252,13 +257,16 @@ def _judged(
     read: Mapping[TopicPartition, int | Problem | None],
     job: str,
     stopped: bool,
+    second: Second,
 ) -> Outcome:
-    """The outcome, from what was read back."""
+    """The outcome, from what was read back and from the second look."""
     done = 0
-    problems: list[Problem] = []
+    problems: list[Problem] = list(second.lost.values())
     for e in changes:
         now = read.get((e.topic, e.partition))
         where = f"{e.topic} partition {e.partition}"
+        if (e.topic, e.partition) in second.lost:
+            continue
         if now == e.new:
             done += 1
         elif (e.topic, e.partition) in refused:
@@ -270,25 +278,33 @@ def _judged(
             problems.append(Problem(where, "NOT_APPLIED", f"reads {reads} after the commit, not {e.new:,}"))
     failed = len(problems)
     left = len(changes) - done - failed
-    lines = [f"{plural(done, 'partition')} of group {group} committed and read back"]
-    if failed:
-        lines.append(f"{plural(failed, 'partition')} not committed: {problems[0].message}")
+    lost = len(second.lost)
+    lines = list(second.lines) if lost else []
+    lines.append(f"{plural(done, 'partition')} of group {group} committed and read back")
+    if not lost:
+        lines += second.lines
+    if failed > lost:
+        lines.append(f"{plural(failed - lost, 'partition')} not committed: {problems[lost].message}")
     if left:
         lines.append(f"{plural(left, 'partition')} not reached before it was stopped")
-    if failed or left:
+    if failed > lost or left:
         lines.append(f"resume: {command_line(session.settings, 'job', 'resume', job, '--execute')}")
     if done and any(e.old is not None for e in changes):
-        lines.append(f"undo: {command_line(session.settings, 'job', 'undo', job, '--execute')}")
+        lines += [_undo_line(session, job), f"without logq: {tool_command(session, group, job)}"]
     state: JobState = "done" if done == len(changes) else "partly" if done else "failed"
     if stopped and left:
         state = "cancelled"
     return Outcome(job, state, done, failed, left, tuple(lines), tuple(problems))
 
 
+def _undo_line(session: Session, job: str) -> str:
+    return f"undo: {command_line(session.settings, 'job', 'undo', job, '--execute')}"
+
+
 # ---------------------------------------------------------------- undo
 
 
-def plan_undo(session: Session, job_id: str) -> ResetPlan:
+def plan_undo(session: Session, job_id: str, armed: bool = False) -> ResetPlan:
     """The plan that brings back the offsets a reset replaced, from the journal.
 
     Partitions that had no commit before stay where the reset put them: a commit cannot say "none". Raises `NotFound`,
@@ -300,7 +316,7 @@ def plan_undo(session: Session, job_id: str) -> ResetPlan:
     if not saved:
         raise UsageError(f"job {job.id} replaced no commits, so there are none to bring back")
     strategy = Strategy("from-file", text=f"job {job.id}", offsets=saved)
-    return plan(session, str(journal.plan(job.id)["group"]), strategy, create=True, undoes=job.id)
+    return plan(session, str(journal.plan(job.id)["group"]), strategy, create=True, undoes=job.id, armed=armed)
 
 
 def undo(session: Session, job_id: str, cancel: threading.Event, on_progress: OnProgress | None = None) -> Outcome:
@@ -314,10 +330,27 @@ def _reset_job(session: Session, job_id: str) -> Job:
     job = journal.job(job_id)
     if not job.source.startswith("group:"):
         raise UsageError(f"job {job.id} is a {job.kind} of {job.source}, not an offset reset")
-    place = journal.place(job.id)
-    if place != _place(session):
-        raise Refused(f"job {job.id} was done on {place}, this is {_place(session)}: connect there first (-b {place})")
+    place, here = journal.place(job.id), place_of(session)
+    if place != here:
+        raise Refused(
+            f"job {job.id} was done on the cluster {place}, this is {here}: connect there first, as "
+            f"it did: {job.command}"
+        )
     return job
+
+
+def saved_csv(session: Session, job_id: str) -> str:
+    """The offsets a reset replaced as Kafka's own `topic,partition,offset`, from the journal. Asks no broker.
+
+    Raises `NotFound`, `UsageError` when the job is no reset or replaced nothing.
+    """
+    job = session.journal.job(job_id)
+    if not job.source.startswith("group:"):
+        raise UsageError(f"job {job.id} is a {job.kind} of {job.source}, not an offset reset")
+    text = old_offsets([_restored(e) for e in session.journal.entries(job.id)])
+    if not text:
+        raise UsageError(f"job {job.id} replaced no commits, so there are none to bring back")
+    return text
 
 
 __all__ = [
@@ -332,6 +365,8 @@ __all__ = [
     "plan_undo",
     "resume",
     "run",
+    "run_when_empty",
+    "saved_csv",
     "to_json",
     "undo",
     "view",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Selection = Sequence[tuple[str, tuple[int, ...] | None]]
 """Topics, each with its partitions (None: all of them)."""
 
+MEMBERS_NAMED = 4
 EMPTY_STATES = ("empty", "dead")
 UNDECIDED = "UNSTABLE_OFFSET_COMMIT"
 _FOREIGN = {
@@ -27,11 +28,16 @@ _FOREIGN = {
 }
 
 
+class InUse(Refused):
+    """The group has members, whose next commit would win (exit 3)."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResetPlan:
     """What a reset would do, seen at `at`. `undoes` is the job whose saved offsets it brings back.
 
-    `create` allows a group that does not exist yet: its first commit makes it.
+    `create` allows a group that does not exist yet: its first commit makes it. `armed`: it is to wait until the group
+    has no members, and is made again then.
     """
 
     group: str
@@ -45,6 +51,7 @@ class ResetPlan:
     command: str
     create: bool = False
     undoes: str | None = None
+    armed: bool = False
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -66,19 +73,14 @@ def plan(
     selection: Selection = (),
     create: bool = False,
     undoes: str | None = None,
+    armed: bool = False,
 ) -> ResetPlan:
     """What resetting `group` would do to each partition: all it has committed and those added since, or `selection`.
 
     Raises `NotFound` for an unknown group (unless `create`), topic or partition, `Refused` for share and streams
     groups, `UsageError` when there is nothing to reset, `Unreachable`.
     """
-    client = session.require_kafka()
-    try:
-        seen = client.group(group)
-    except NotFound:
-        if not create:
-            raise
-        seen = Group(name=group, type="classic", state="Empty", members=(), partitions=())
+    seen = group_now(session, group, create)
     if seen.type in _FOREIGN:
         raise Refused(f"group {group!r} is a {seen.type} group: {_FOREIGN[seen.type]}")
     positions = _positions(session, seen, strategy, selection)
@@ -91,9 +93,12 @@ def plan(
         positions = _timed(session, positions, strategy.at)
     entries = [entry(position, strategy) for position in positions]
     entries = _with_times(session, entries, problems)
-    words = ["group", "reset", group, *strategy.option, *_topic_options(selection), "--execute"]
+    words = ["group", "reset", group, *strategy.option, *_topic_options(selection)]
     if undoes is not None:
-        words = ["job", "undo", undoes, "--execute"]
+        words = ["job", "undo", undoes]
+    elif create:
+        words.append("--create")
+    words += ["--wait-empty", "--execute"] if armed else ["--execute"]
     return ResetPlan(
         group=group,
         type=seen.type,
@@ -106,13 +111,31 @@ def plan(
         command=command_line(session.settings, *words),
         create=create,
         undoes=undoes,
+        armed=armed,
         problems=tuple(problems),
     )
 
 
+def group_now(session: Session, name: str, create: bool) -> Group:
+    """The group as it is now; an empty one when it does not exist and may be made. Raises `NotFound`, `Unreachable`."""
+    try:
+        return session.require_kafka().group(name)
+    except NotFound as error:
+        if not create:
+            raise NotFound(f"{error}; --create makes it (with --topic)") from None
+        return Group(name=name, type="classic", state="Empty", members=(), partitions=())
+
+
+def live(group: Group) -> bool:
+    """Whether a group is in use, so that a reset of it would be refused or overwritten."""
+    return bool(group.members) or group.state.lower() not in EMPTY_STATES
+
+
 def again(session: Session, earlier: ResetPlan) -> ResetPlan:
     """The same plan made now: the group may have moved, stopped or started since."""
-    return plan(session, earlier.group, earlier.strategy, earlier.selection, earlier.create, earlier.undoes)
+    return plan(
+        session, earlier.group, earlier.strategy, earlier.selection, earlier.create, earlier.undoes, earlier.armed
+    )
 
 
 def _topic_options(selection: Selection) -> list[str]:
@@ -218,9 +241,14 @@ def _with_times(session: Session, entries: Sequence[ResetEntry], problems: list[
     ]
 
 
-def in_use(group: str, state: str, members: Sequence[Member]) -> str:
+def members(found: Sequence[Member]) -> str:
+    """Members with their hosts, at most a few of them: "2 members: worker-7 on 10.0.0.9, …"; "" when there are none."""
+    who = [f"{m.client_id or m.id} on {m.host}" for m in found[:MEMBERS_NAMED]]
+    more = f" and {len(found) - MEMBERS_NAMED} more" if len(found) > MEMBERS_NAMED else ""
+    return f"{plural(len(found), 'member')}: {', '.join(who)}{more}" if found else ""
+
+
+def in_use(group: str, state: str, found: Sequence[Member]) -> str:
     """Why a group cannot be reset now, naming members and hosts, and what to do about it."""
-    who = [f"{m.client_id or m.id} on {m.host}" for m in members[:4]]
-    more = f" and {len(members) - 4} more" if len(members) > 4 else ""
-    have = f"{plural(len(members), 'member')}: {', '.join(who)}{more}" if members else f"its state is {state}"
+    have = members(found) or f"its state is {state}"
     return f"group {group!r} is in use ({have}); stop its consumers, or wait for that with --wait-empty"

@@ -7,7 +7,7 @@ from typing import Any
 
 from console.ops.offsets import ResetEntry, write_csv
 from console.ops.plan import PlanView
-from console.ops.reset_plan import ResetPlan, in_use
+from console.ops.reset_plan import ResetPlan, in_use, members
 from console.text import DASH, count, plural, utc
 
 
@@ -78,7 +78,12 @@ def _total(numbers: Iterable[int | None]) -> str:
 
 def _warnings(plan: ResetPlan) -> tuple[str, ...]:
     lines: list[str] = []
-    if plan.live:
+    if plan.live and plan.armed:
+        waits = (
+            "armed: nothing is changed before its members have left; the plan is made again then and applied at once"
+        )
+        lines.append(f"{waits} ({members(plan.members) or 'state ' + plan.state})")
+    elif plan.live:
         lines.append(f"applying is refused while it is in use: {in_use(plan.group, plan.state, plan.members)}")
     if not plan.changes:
         lines.append("nothing would change: every partition is where the plan wants it, or is left alone")
@@ -111,6 +116,7 @@ def to_json(plan: ResetPlan) -> dict[str, Any]:
         "state": plan.state or None,
         "members": len(plan.members),
         "live": plan.live,
+        "armed": plan.armed,
         "strategy": plan.strategy.kind,
         "value": plan.strategy.text or None,
         "at_time": utc(plan.strategy.at, millis=True) if plan.strategy.timed else None,

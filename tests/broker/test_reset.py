@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.broker
 
 AT = 1_760_000_000.0
+NOW = ("--execute", "--yes", "--reread", "0")
+"""Do it, without the second look ten seconds later: that has tests of its own."""
 
 
 @pytest.fixture
@@ -110,7 +112,7 @@ def test_the_plan_says_what_is_special(kafka: str, stopped: tuple[str, str]) -> 
 
 def test_apply_verify_and_undo(kafka: str, stopped: tuple[str, str]) -> None:
     group, topic = stopped
-    done = logq("-b", kafka, "group", "reset", group, "--to-offset", "10", "--execute", "--yes", "-o", "json")
+    done = logq("-b", kafka, "group", "reset", group, "--to-offset", "10", *NOW, "-o", "json")
     assert done.code == 0, done.err
     outcome = done.json["outcome"]
     assert (outcome["state"], outcome["done"], outcome["failed"]) == ("done", 3, 0)
@@ -124,11 +126,11 @@ def test_apply_verify_and_undo(kafka: str, stopped: tuple[str, str]) -> None:
     plan = logq("-b", kafka, "job", "undo", job, "-o", "json").json["plan"]
     assert [(e["partition"], e["old"], e["new"]) for e in plan["entries"]] == [(0, 10, 40), (1, 10, 100)]
     assert committed(kafka, group, topic, 3) == {0: 10, 1: 10, 2: 10}
-    undone = logq("-b", kafka, "job", "undo", job, "--execute", "--yes")
+    undone = logq("-b", kafka, "job", "undo", job, *NOW)
     assert undone.code == 0, undone.err
     # A commit cannot say "none": the partition that had no commit stays.
     assert committed(kafka, group, topic, 3) == {0: 40, 1: 100, 2: 10}
-    again = logq("-b", kafka, "job", "undo", job, "--execute", "--yes")
+    again = logq("-b", kafka, "job", "undo", job, *NOW)
     assert again.code == 0
     assert "nothing to do" in again.err
 
@@ -143,7 +145,7 @@ def test_only_the_named_topics_and_partitions_move(
     commit(kafka, group, {(other, 0): 5})
     where = ["--topic", f"{topic}:1,2"]
     assert sorted(entries(kafka, group, "--to-earliest", *where)) == [1, 2]
-    done = logq("-b", kafka, "group", "reset", group, "--to-earliest", *where, "--execute", "--yes")
+    done = logq("-b", kafka, "group", "reset", group, "--to-earliest", *where, *NOW)
     assert done.code == 0, done.err
     assert committed(kafka, group, topic, 3) == {0: 40, 1: 0, 2: 0}
     assert committed(kafka, group, other, 1) == {0: 5}
@@ -154,7 +156,7 @@ def test_kafkas_csv_goes_out_and_comes_in(kafka: str, stopped: tuple[str, str]) 
     exported = logq("-b", kafka, "group", "reset", group, "--to-offset", "25", "--export")
     assert exported.out == "".join(f"{topic},{p},25\n" for p in range(3))
     done = logq(
-        *("-b", kafka, "group", "reset", group, "--from-file", "-", "--execute", "--yes"),
+        *("-b", kafka, "group", "reset", group, "--from-file", "-", *NOW),
         stdin=f"{topic},0,1\n{topic},2,999\n",
     )
     assert done.code == 0, done.err
@@ -171,7 +173,7 @@ def test_a_live_group_is_planned_without_joining_and_not_applied(kafka: str, sto
         plan = logq("-b", kafka, "group", "reset", group, "--to-earliest", "-o", "json").json["plan"]
         assert plan["live"] is True
         assert "worker-7" in " ".join(plan["warnings"])
-        refused = logq("-b", kafka, "group", "reset", group, "--to-earliest", "--execute", "--yes")
+        refused = logq("-b", kafka, "group", "reset", group, "--to-earliest", *NOW)
         assert refused.code == 3
         assert "worker-7 on 127.0.0.1" in refused.err
         assert "Traceback" not in refused.err
@@ -188,7 +190,7 @@ def test_wait_empty_applies_once_the_members_have_left(kafka: str, stopped: tupl
     leaving = threading.Timer(3.0, consumer.close)
     leaving.start()
     try:
-        done = logq("-b", kafka, "group", "reset", group, "--to-earliest", "--wait-empty", "--execute", "--yes")
+        done = logq("-b", kafka, "group", "reset", group, "--to-earliest", "--wait-empty", *NOW)
     finally:
         leaving.join()
     assert done.code == 0, done.err
@@ -199,7 +201,7 @@ def test_wait_empty_applies_once_the_members_have_left(kafka: str, stopped: tupl
 def test_wait_empty_gives_up_and_can_be_stopped(kafka: str, stopped: tuple[str, str]) -> None:
     group, topic = stopped
     consumer = join(kafka, group, topic)
-    how = ("-b", kafka, "group", "reset", group, "--to-earliest", "--wait-empty", "--execute", "--yes")
+    how = ("-b", kafka, "group", "reset", group, "--to-earliest", "--wait-empty", *NOW)
     try:
         done = logq(*how, "--wait-limit", "2s")
         assert done.code == 3
@@ -229,7 +231,7 @@ def test_read_only_refuses_but_still_plans(
     planned = logq(*how, env=env)
     assert planned.code == 0
     assert "read-only" in planned.err
-    refused = logq(*how, "--execute", "--yes", env=env)
+    refused = logq(*how, *NOW, env=env)
     assert refused.code == 3
     assert "read-only" in refused.line
     assert committed(kafka, group, topic, 3) == {0: 40, 1: 100, 2: None}
@@ -238,10 +240,10 @@ def test_read_only_refuses_but_still_plans(
 def test_what_does_not_exist_is_one_line(kafka: str, stopped: tuple[str, str], unique: Callable[[str], str]) -> None:
     group, topic = stopped
     for argv, says in (
-        (["group", "reset", unique("nobody"), "--to-earliest", "--execute", "--yes"], "nobody"),
+        (["group", "reset", unique("nobody"), "--to-earliest", *NOW], "nobody"),
         (["group", "reset", group, "--to-earliest", "--topic", unique("nothing")], "nothing"),
         (["group", "reset", group, "--to-earliest", "--topic", f"{topic}:7"], "partition 7"),
-        (["job", "undo", "nosuchjob", "--execute", "--yes"], "nosuchjob"),
+        (["job", "undo", "nosuchjob", *NOW], "nosuchjob"),
     ):
         done = logq("-b", kafka, *argv)
         assert done.code == 2
@@ -257,13 +259,13 @@ def test_a_group_of_the_new_protocol_is_reset_once_it_is_stopped(kafka: str, uni
         while consumer.consume(10, timeout=2.0):
             pass
         consumer.commit(asynchronous=False)
-        refused = logq("-b", kafka, "group", "reset", group, "--to-offset", "5", "--execute", "--yes")
+        refused = logq("-b", kafka, "group", "reset", group, "--to-offset", "5", *NOW)
         assert refused.code == 3
         assert "(consumer, Stable, 1 member)" in refused.out
     finally:
         consumer.close()
     assert committed(kafka, group, topic, 1) == {0: 20}
-    done = logq("-b", kafka, "group", "reset", group, "--to-offset", "5", "--topic", f"{topic}:0", "--execute", "--yes")
+    done = logq("-b", kafka, "group", "reset", group, "--to-offset", "5", "--topic", f"{topic}:0", *NOW)
     assert done.code == 0, done.err
     assert committed(kafka, group, topic, 1) == {0: 5}
 
@@ -282,28 +284,6 @@ def test_a_share_group_is_refused_with_a_reason(brokers: Brokers, unique: Callab
     assert done.code == 3
     assert "share group" in done.line
     assert "kafka-share-groups" in done.line
-
-
-def test_plans_agree_with_apaches_own_tool(brokers: Brokers, stopped: tuple[str, str]) -> None:
-    """Every strategy, against `kafka-consumer-groups --reset-offsets --dry-run --export` in its own CSV."""
-    group, _ = stopped
-    for ours, theirs in (
-        (["--to-latest"], ["--to-latest"]),
-        (["--to-offset", "5000"], ["--to-offset", "5000"]),
-        (["--to-datetime", "2025-10-09T08:53:50.000Z"], ["--to-datetime", "2025-10-09T08:53:50.000"]),
-        (["--to-current"], ["--to-current"]),
-    ):
-        tool = brokers.kafka.run_tool(
-            "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
-            *("--bootstrap-server", brokers.bootstrap, "--reset-offsets", "--group", group, "--all-topics"),
-            *("--dry-run", "--export", *theirs),
-            timeout=120,
-        )
-        assert tool.returncode == 0, tool.stdout + tool.stderr
-        wanted = {tuple(line.replace('"', "").split(",")) for line in tool.stdout.splitlines() if line.count(",") == 2}
-        done = logq("-b", brokers.bootstrap, "group", "reset", group, *ours, "--export")
-        assert wanted, tool.stdout
-        assert wanted <= {tuple(line.split(",")) for line in done.out.splitlines()}
 
 
 def test_a_closed_pipe_is_quiet(kafka: str, stopped: tuple[str, str]) -> None:
@@ -333,7 +313,7 @@ def test_a_reset_wins_over_an_open_transaction_and_says_so(kafka: str, stopped: 
         assert (plan[0]["old"], plan[0]["new"]) == (40, 5)
         assert "a transaction is open" in str(plan[0]["note"])
         assert plan[1]["note"] == ""
-        done = logq("-b", kafka, "group", "reset", group, "--to-offset", "5", "--execute", "--yes", "-o", "json")
+        done = logq("-b", kafka, "group", "reset", group, "--to-offset", "5", *NOW, "-o", "json")
         assert done.code == 0, done.err
         assert done.json["outcome"]["done"] == 3
         (producer.commit_transaction if ending == "commit" else producer.abort_transaction)(30)

@@ -7,6 +7,7 @@ between plan and run cannot be had from a broker at will. The real ones are in t
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from console.config import KafkaSettings, Settings
 from console.errors import Failed, NotFound, Refused, Unreachable, UsageError
 from console.journal import Journal
-from console.model import Group, GroupPartition, Member, Problem, Topic, TopicPartition
+from console.model import Group, GroupPartition, Member, Outcome, Problem, Progress, Topic, TopicPartition
 from console.ops import reset
 from console.ops.offsets import Strategy
 
@@ -33,6 +34,10 @@ class Kafka:
         self.on_commit: Callable[[Mapping[Key, int]], dict[Key, Problem | None] | None] = lambda offsets: None
         self.read_fails = False
         self.sent: list[dict[Key, int]] = []
+        self.cluster = "c1"
+
+    def cluster_id(self) -> str:
+        return self.cluster
 
     def group(self, name: str) -> Group:
         if name != "billing":
@@ -92,14 +97,14 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 @pytest.fixture
-def session(kafka: Kafka, journal: Journal) -> Session:
-    return Session(kafka, journal, Settings(kafka=KafkaSettings("h:1")))
+def session(kafka: Kafka, journal: Journal, tmp_path: Path) -> Session:
+    return Session(kafka, journal, Settings(kafka=KafkaSettings("h:1"), state_dir=tmp_path))
 
 
 def apply(session: Session, strategy: Strategy = EARLIEST, cancel: threading.Event | None = None):  # type: ignore[no-untyped-def]
     """Plan and run."""
     plan = reset.plan(session, "billing", strategy)  # type: ignore[arg-type]
-    return reset.run(session, plan, cancel or threading.Event())  # type: ignore[arg-type]
+    return reset.run(session, plan, cancel or threading.Event(), reread=0)  # type: ignore[arg-type]
 
 
 def test_the_old_offsets_are_saved_before_the_first_commit(kafka: Kafka, journal: Journal, session: Session) -> None:
@@ -155,11 +160,11 @@ def test_no_reading_back_is_no_verdict_and_resume_finds_out(kafka: Kafka, journa
     (job,) = journal.jobs()
     assert job.state == "interrupted"
     kafka.read_fails = False
-    outcome = reset.resume(session, job.id, threading.Event())  # type: ignore[arg-type]
+    outcome = reset.resume(session, job.id, threading.Event(), reread=0)  # type: ignore[arg-type]
     assert (outcome.state, outcome.done) == ("done", 5)
     assert journal.job(job.id).state == "done"
     with pytest.raises(UsageError, match="done"):
-        reset.resume(session, job.id, threading.Event())  # type: ignore[arg-type]
+        reset.resume(session, job.id, threading.Event(), reread=0)  # type: ignore[arg-type]
 
 
 def test_a_cancel_stops_between_batches_and_resume_does_the_rest(
@@ -178,7 +183,7 @@ def test_a_cancel_stops_between_batches_and_resume_does_the_rest(
     assert (job.state, job.done, job.left) == ("cancelled", 2, 3)
     kafka.on_commit = lambda offsets: None
     kafka.sent.clear()
-    outcome = reset.resume(session, job.id, threading.Event())  # type: ignore[arg-type]
+    outcome = reset.resume(session, job.id, threading.Event(), reread=0)  # type: ignore[arg-type]
     assert (outcome.state, outcome.done) == ("done", 5)
     assert {key for batch in kafka.sent for key in batch} == {("orders", p) for p in (2, 3, 4)}
     plan = reset.plan_undo(session, job.id)  # type: ignore[arg-type]
@@ -199,7 +204,7 @@ def test_offsets_that_moved_since_the_plan_are_not_overwritten(
     plan = reset.plan(session, "billing", EARLIEST)  # type: ignore[arg-type]
     kafka.commits["orders", 2] = 77
     with pytest.raises(Refused, match=r"orders partition 2 has moved since the plan \(52 -> 77\)"):
-        reset.run(session, plan, threading.Event())  # type: ignore[arg-type]
+        reset.run(session, plan, threading.Event(), reread=0)  # type: ignore[arg-type]
     assert kafka.sent == []
     assert journal.jobs() == ()
 
@@ -207,7 +212,7 @@ def test_offsets_that_moved_since_the_plan_are_not_overwritten(
 def test_a_log_start_that_moved_on_is_followed_and_said(kafka: Kafka, session: Session) -> None:
     plan = reset.plan(session, "billing", EARLIEST)  # type: ignore[arg-type]
     kafka.start["orders", 1] = 30
-    outcome = reset.run(session, plan, threading.Event())  # type: ignore[arg-type]
+    outcome = reset.run(session, plan, threading.Event(), reread=0)  # type: ignore[arg-type]
     assert kafka.commits["orders", 1] == 30
     assert outcome.lines[0] == "orders partition 1: the log start has moved on, 10 became 30"
 
@@ -218,7 +223,7 @@ def test_a_live_group_is_planned_and_refused(kafka: Kafka, session: Session) -> 
     assert plan.live
     assert "worker-7 on 10.0.0.9" in " ".join(reset.view(plan).warnings)
     with pytest.raises(Refused, match=r"worker-7 on 10\.0\.0\.9"):
-        reset.run(session, plan, threading.Event())  # type: ignore[arg-type]
+        reset.run(session, plan, threading.Event(), reread=0)  # type: ignore[arg-type]
     assert kafka.sent == []
 
 
@@ -226,8 +231,8 @@ def test_waiting_plans_again_on_what_the_group_left_behind(kafka: Kafka, session
     kafka.members = (Member("m-1", "worker-7", "10.0.0.9"),)
     plan = reset.plan(session, "billing", Strategy("shift", number=-5))  # type: ignore[arg-type]
 
-    def leave(seen: reset.ResetPlan) -> None:
-        assert [m.client_id for m in seen.members] == ["worker-7"]
+    def leave(seen: Progress) -> None:
+        assert "1 member: worker-7 on 10.0.0.9" in seen.note
         kafka.members = ()
         kafka.commits["orders", 0] = 60
 
@@ -235,12 +240,181 @@ def test_waiting_plans_again_on_what_the_group_left_behind(kafka: Kafka, session
     assert [e.new for e in ready.entries] == [55, 46, 47, 48, None]
 
 
+def test_members_that_come_back_at_the_last_moment_are_waited_for_again(
+    kafka: Kafka, journal: Journal, session: Session
+) -> None:
+    """Between the plan on the empty group and its check a member joins; then one between the check and the commit."""
+    member = (Member("m-1", "worker-7", "10.0.0.9"),)
+    plan = reset.plan(session, "billing", EARLIEST, armed=True)  # type: ignore[arg-type]
+    assert plan.command.endswith("--to-earliest --wait-empty --execute")
+    looks: list[str] = []
+    # A look to wait, one to plan, one to check: the third finds a member; later one joins before the commit.
+    script = [(), (), member, member, (), (), (), (), (), ()]
+
+    class Flapping(Kafka):
+        def group(self, name: str) -> Group:
+            self.members = script[len(looks)] if len(looks) < len(script) else ()
+            looks.append(name)
+            return super().group(name)
+
+    flapping = Flapping()
+    refused = {"left": 1}
+
+    def joined(offsets: Mapping[Key, int]) -> dict[Key, Problem | None] | None:
+        if refused["left"]:
+            refused["left"] = 0
+            return {key: Problem("p", "UNKNOWN_MEMBER_ID", "the group has members") for key in offsets}
+        return None
+
+    flapping.on_commit = joined
+    session.kafka = flapping
+    said: list[str] = []
+    outcome = reset.run_when_empty(
+        session, plan, 30, threading.Event(), lambda p: said.append(p.note), reread=0  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert (outcome.state, outcome.done) == ("done", 5)
+    assert any("worker-7" in note for note in said)
+    assert set(flapping.commits.values()) == {10}
+    assert [job.state for job in reversed(journal.jobs())] == ["failed", "done"]
+
+
+def test_an_armed_reset_bears_brokers_that_do_not_answer_and_gives_up_in_time(kafka: Kafka, session: Session) -> None:
+    plan = reset.plan(session, "billing", EARLIEST, armed=True)  # type: ignore[arg-type]
+    answers = [Unreachable("no broker answers"), Unreachable("no broker answers")]
+
+    class Away(Kafka):
+        def group(self, name: str) -> Group:
+            if answers:
+                raise answers.pop()
+            return super().group(name)
+
+    session.kafka = Away()
+    notes: list[str] = []
+    ready = reset.wait_empty(
+        session, plan, 5, threading.Event(), lambda p: notes.append(p.note), pause=0.01  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert len(ready.changes) == 5 and all("cannot be seen, asking again" in note for note in notes) and notes
+    session.kafka.members = (Member("m-1", "worker-7", "10.0.0.9"),)
+    with pytest.raises(Refused, match=r"gave up waiting, nothing was changed: .*worker-7"):
+        reset.wait_empty(session, plan, 0.05, threading.Event(), pause=0.01)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- the second look
+
+
+def later(kafka: Kafka, change: Callable[[], None], tmp: Session, strategy: Strategy = EARLIEST) -> Outcome:
+    """Plan and run; `change` happens while the reset waits to look again."""
+    plan = reset.plan(tmp, "billing", strategy)  # type: ignore[arg-type]
+    done: list[bool] = []
+
+    def on(progress: Progress) -> None:
+        if "reads again" in progress.note and not done:
+            done.append(True)
+            change()
+
+    return reset.run(tmp, plan, threading.Event(), on, reread=0.3)  # type: ignore[arg-type]
+
+
+def test_a_commit_of_nobody_that_is_a_member_is_shouted(kafka: Kafka, journal: Journal, session: Session) -> None:
+    outcome = later(kafka, lambda: kafka.commits.update({("orders", 1): 61}), session)
+    assert (outcome.state, outcome.done, outcome.failed) == ("partly", 4, 1)
+    assert outcome.lines[0].startswith("OVERWRITTEN: 1 partition of 5 did not stay: orders partition 1 was set to 10")
+    assert "it reads 61" in outcome.lines[0] and "assign()" in outcome.lines[1]
+    assert [p.code for p in outcome.problems] == ["OVERWRITTEN"]
+    assert not any(line.startswith("resume:") for line in outcome.lines), "a resume would be overwritten as well"
+    assert journal.counts(outcome.job) == {"done": 4, "overwritten": 1}
+    with pytest.raises(Refused, match=r"moved since the plan \(51 -> 61\)"):
+        reset.resume(session, outcome.job, threading.Event(), reread=0)  # type: ignore[arg-type]
+    assert {e.partition: e.new for e in reset.plan_undo(session, outcome.job).changes} == {0: 50, 1: 51, 2: 52, 3: 53}  # type: ignore[arg-type]
+
+
+def test_all_of_it_overwritten_is_a_failure(kafka: Kafka, session: Session) -> None:
+    assert later(kafka, lambda: kafka.commits.update({("orders", p): 99 for p in range(5)}), session).state == "failed"
+
+
+def test_members_that_read_on_are_no_trouble(kafka: Kafka, session: Session) -> None:
+    def back() -> None:
+        kafka.members = (Member("m-1", "worker-7", "10.0.0.9"),)
+        kafka.commits["orders", 1] = 12
+
+    outcome = later(kafka, back, session)
+    assert (outcome.state, outcome.done) == ("done", 5)
+    assert any("1 member came back and read on" in line for line in outcome.lines)
+
+
+def test_a_second_look_that_cannot_be_had_is_said(kafka: Kafka, session: Session) -> None:
+    outcome = later(kafka, lambda: setattr(kafka, "read_fails", True), session)
+    assert outcome.state == "done"
+    assert any("could not be looked at" in line for line in outcome.lines)
+
+
+def test_a_cancel_takes_the_second_look_at_once(kafka: Kafka, journal: Journal, session: Session) -> None:
+    cancel = threading.Event()
+    plan = reset.plan(session, "billing", EARLIEST)  # type: ignore[arg-type]
+
+    def on(progress: Progress) -> None:
+        if "reads again" in progress.note:
+            cancel.set()
+
+    began = time.monotonic()
+    outcome = reset.run(session, plan, cancel, on, reread=30)  # type: ignore[arg-type]
+    assert outcome.state == "done" and time.monotonic() - began < 10
+    assert journal.job(outcome.job).state == "done"
+
+
+# ---------------------------------------------------------------- the old offsets in a file
+
+
+def test_the_old_offsets_are_in_a_file_before_the_first_commit(
+    kafka: Kafka, journal: Journal, session: Session, tmp_path: Path
+) -> None:
+    found: list[str] = []
+
+    def look(offsets: Mapping[Key, int]) -> None:
+        (file,) = (tmp_path / "undo").glob("*.csv")
+        found.append(file.read_text())
+
+    kafka.on_commit = look
+    outcome = apply(session)
+    assert found == ["orders,0,50\norders,1,51\norders,2,52\norders,3,53\n"]
+    assert reset.saved_csv(session, outcome.job) == found[0]  # type: ignore[arg-type]
+    assert f"--from-file {tmp_path}/undo/{outcome.job}.csv --execute" in " ".join(outcome.lines)
+
+
+def test_nothing_is_changed_when_the_old_offsets_cannot_be_saved(
+    kafka: Kafka, journal: Journal, session: Session, tmp_path: Path
+) -> None:
+    (tmp_path / "undo").write_text("a file where the folder should be")
+    with pytest.raises(Failed, match="nothing was changed"):
+        apply(session)
+    assert kafka.sent == []
+    (job,) = journal.jobs()
+    (tmp_path / "undo").unlink()
+    assert reset.resume(session, job.id, threading.Event(), reread=0).state == "done"  # type: ignore[arg-type]
+
+
+def test_a_log_start_that_moves_between_two_runs_does_not_lock_the_job(
+    kafka: Kafka, journal: Journal, session: Session
+) -> None:
+    kafka.read_fails = True
+    with pytest.raises(Failed):
+        apply(session)
+    (job,) = journal.jobs()
+    kafka.commits = {("orders", p): 50 + p for p in range(4)}  # the commits of the first run never arrived
+    kafka.start = dict.fromkeys(kafka.start, 30)
+    with pytest.raises(Failed):
+        reset.resume(session, job.id, threading.Event(), reread=0)  # type: ignore[arg-type]
+    kafka.read_fails = False
+    outcome = reset.resume(session, job.id, threading.Event(), reread=0)  # type: ignore[arg-type]
+    assert outcome.state == "done" and set(kafka.commits.values()) == {30}
+
+
 def test_read_only_refuses_in_the_operation_itself(kafka: Kafka, journal: Journal) -> None:
     guarded = Session(kafka, journal, Settings(kafka=KafkaSettings("h:1"), read_only=True))
     with pytest.raises(Refused, match="read-only"):
         apply(guarded)
     with pytest.raises((Refused, NotFound)):
-        reset.resume(guarded, "reset-1", threading.Event())  # type: ignore[arg-type]
+        reset.resume(guarded, "reset-1", threading.Event(), reread=0)  # type: ignore[arg-type]
     assert kafka.sent == []
 
 
@@ -256,9 +430,13 @@ def test_two_resets_of_one_group_do_not_run_at_once(kafka: Kafka, journal: Journ
 
 def test_an_undo_of_another_cluster_is_refused(kafka: Kafka, journal: Journal, session: Session) -> None:
     job = apply(session).job
+    kafka.cluster = "c2"
+    with pytest.raises(Refused, match=r"was done on the cluster c1, this is c2: .* logq -b h:1 group reset"):
+        reset.plan_undo(session, job)  # type: ignore[arg-type]
+    # The same cluster by another address is the same cluster.
+    kafka.cluster = "c1"
     elsewhere = Session(kafka, journal, Settings(kafka=KafkaSettings("other:1")))
-    with pytest.raises(Refused, match="h:1"):
-        reset.plan_undo(elsewhere, job)  # type: ignore[arg-type]
+    assert reset.plan_undo(elsewhere, job).changes  # type: ignore[arg-type]
 
 
 def test_nothing_to_change_leaves_no_job(kafka: Kafka, journal: Journal, session: Session) -> None:
