@@ -62,7 +62,7 @@ _WORDS = {
 
 def name(code: int) -> str:
     """The protocol's own name in capitals ("NOT_COORDINATOR"); `ERROR_<n>` for a code newer than the schemas."""
-    from kio.schema.errors import ErrorCode
+    from console.kafka.schemas import ErrorCode
 
     try:
         return ErrorCode(code).name.upper()

@@ -12,9 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast, get_args
 
-from kio.index import load_entity_schema
-from kio.static.constants import EntityType
-
 from console.kafka import codes
 from console.kafka.cluster import RETRY_PAUSE, Cluster
 from console.kafka.messages import (
@@ -27,6 +24,7 @@ from console.kafka.messages import (
 )
 from console.kafka.offsets import slices
 from console.kafka.reader import DecodeError, decode_from
+from console.kafka.schemas import assignment_class
 from console.kafka.wire import WireError
 from console.model import GroupPartition, GroupType, Member, Problem
 
@@ -181,9 +179,8 @@ def assigned(data: bytes) -> tuple[tuple[str, tuple[int, ...]], ...]:
     version = min(struct.unpack_from(">h", data)[0], _ASSIGNMENT_VERSION)
     if version < 0:
         return ()
-    schema = load_entity_schema("consumer_protocol_assignment", version, EntityType.data)
     try:
-        value, _ = decode_from(schema, data, 2)
+        value, _ = decode_from(assignment_class(version), data, 2)
     except DecodeError:
         return ()
     return _sorted((t.topic, t.partitions) for t in value.assigned_partitions)

@@ -1,23 +1,15 @@
-"""Requests of any version from the same few values, and the table of the questions we ask.
-
-Fields differ from version to version: what a version needs and is not given gets a neutral value (0, "", false, an
-empty array), what it does not know is left out.
-"""
+"""The table of the questions we ask, and their bytes from the same few values at any version."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from datetime import timedelta
-from functools import cache
-from typing import Any, get_args, get_origin
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from kio.index import load_request_schema, load_response_schema
-from kio.schema.index import schema_name_map
-from kio.serial import entity_writer
-
-from console.kafka.reader import reader, without_none
+from console.kafka.reader import reader
+from console.kafka.schemas import known_versions, request_class, response_class
+from console.kafka.writer import writer, written
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -34,8 +26,12 @@ class Api:
     @property
     def versions(self) -> tuple[int, int]:
         """The lowest and highest version that kio has and our cap allows."""
-        known = [v for v in schema_name_map[self.name] if v <= self.cap]
+        known = [v for v in known_versions(self.name) if v <= self.cap]
         return min(known), max(known)
+
+    def answer(self, version: int) -> Any:
+        """kio's class of the answer at a version."""
+        return response_class(self.key, version)
 
 
 # Above these caps topics are ids instead of names, which an admin tool cannot ask by.
@@ -63,78 +59,22 @@ SNAPSHOT_APIS = (
 """What a snapshot asks: their schemas are loaded ahead, 5 to 26 ms each."""
 
 
-def request(api: Api, version: int, values: Mapping[str, Any]) -> Any:
-    """The request of an API at a version; nested entities are given as mappings, arrays as sequences of them."""
-    return build(load_request_schema(api.key, version), values)
+def payload(api: Api, version: int, values: Mapping[str, Any]) -> bytes:
+    """The bytes of a question without its header: see `writer` for the values and for what it raises."""
+    return written(request_class(api.key, version), values)
 
 
-def build(entity: Any, values: Mapping[str, Any]) -> Any:
-    """A kio entity from plain values: unknown names are left out, missing ones neutral."""
-    return entity(**{name: fit(values[name]) if name in values else neutral for name, fit, neutral in _plan(entity)})
-
-
-def encode(api: Api, version: int, correlation: int, client_id: str, values: Mapping[str, Any]) -> bytes:
-    """The bytes of a request with its header, without the length before it."""
-    message = request(api, version, values)
-    header_class = message.__header_schema__
-    header = build(
-        header_class,
-        {
-            "request_api_key": api.key,
-            "request_api_version": version,
-            "correlation_id": correlation,
-            "client_id": client_id,
-        },
-    )
-    buffer = io.BytesIO()
-    entity_writer(header_class)(buffer, header)
-    entity_writer(type(message))(buffer, message)
-    return buffer.getvalue()
-
-
-@cache
-def response_class(api: Api, version: int) -> Any:
-    """kio's class of the answer to an API at a version."""
-    return load_response_schema(api.key, version)
+def header(api: Api, version: int, correlation: int, client_id: str) -> bytes:
+    """The bytes of a question's header: version 1, or 2 (with no tagged fields) where the question is flexible."""
+    name = client_id.encode()
+    flexible = request_class(api.key, version).__header_schema__.__version__ == 2
+    fixed = struct.pack(">hhih", api.key, version, correlation, len(name))
+    return fixed + name + (b"\0" if flexible else b"")
 
 
 def preload(apis: tuple[Api, ...] = SNAPSHOT_APIS) -> None:
     """Load the schemas of the newest versions ahead of their first use."""
     for api in apis:
         version = api.versions[1]
-        load_request_schema(api.key, version)
-        reader(response_class(api, version))
-
-
-@cache
-def _plan(entity: Any) -> tuple[tuple[str, Callable[[Any], Any], Any], ...]:
-    """For each field its name, what makes its value from a plain one, and its neutral value."""
-    return tuple((f.name, _fit(f), f.default if f.default is not MISSING else _neutral(f)) for f in fields(entity))
-
-
-def _fit(field: Field[Any]) -> Callable[[Any], Any]:
-    inner: Any = without_none(field.type)
-    if get_origin(inner) is tuple:
-        element: Any = get_args(inner)[0]
-        if is_dataclass(element):
-            return lambda given: None if given is None else tuple(build(element, item) for item in given)
-        return lambda given: None if given is None else tuple(given)
-    if is_dataclass(inner):
-        return lambda given: None if given is None else build(inner, given)
-    if str(field.metadata.get("kafka_type", "")).startswith("timedelta"):
-        return lambda given: timedelta(milliseconds=given)
-    return lambda given: given
-
-
-def _neutral(field: Field[Any]) -> Any:
-    inner = without_none(field.type)
-    if get_origin(inner) is tuple:
-        return ()
-    if inner is not field.type:
-        return None
-    if is_dataclass(inner):
-        return build(inner, {})
-    kind = str(field.metadata["kafka_type"])
-    if kind.startswith("timedelta"):
-        return timedelta(0)
-    return {"string": "", "bytes": b"", "bool": False, "records": None, "uuid": None}.get(kind, 0)
+        writer(request_class(api.key, version))
+        reader(api.answer(version))

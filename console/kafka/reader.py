@@ -1,4 +1,4 @@
-"""Bytes of a Kafka reply -> kio's dataclasses, with every length checked before it is believed.
+"""Bytes of a Kafka reply -> plain values by the fields of kio's dataclasses; no length is believed unchecked.
 
 kio's native decoder sends array lengths from the wire straight into an allocation, so that a garbled reply aborts the
 process, and loses a whole reply for one unknown tagged field or error code. So readers are generated here, once for
@@ -9,34 +9,19 @@ fields are skipped (KIP-482), error codes stay plain ints, nothing but `DecodeEr
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from dataclasses import MISSING, Field, fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, Field, fields
 from datetime import timedelta
 from functools import cache
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_origin
 from uuid import UUID
+
+from console.kafka.fields import CONVERT, FIXED, element, is_array, is_entity, is_optional, least, width, without_none
 
 Read = Callable[[bytes, int], tuple[Any, int]]
 """Reads a value at an offset: the value and the offset after it."""
 
-_FIXED = {
-    "bool": ("?", 1),
-    "int8": ("b", 1),
-    "int16": ("h", 2),
-    "int32": ("i", 4),
-    "int64": ("q", 8),
-    "uint8": ("B", 1),
-    "uint16": ("H", 2),
-    "uint32": ("I", 4),
-    "uint64": ("Q", 8),
-    "float64": ("d", 8),
-    "error_code": ("h", 2),
-    "timedelta_i32": ("i", 4),
-    "timedelta_i64": ("q", 8),
-    "uuid": ("16s", 16),
-}
-_CONVERT = {"timedelta_i32": "duration", "timedelta_i64": "duration", "uuid": "uuid"}
 _NEUTRAL: dict[str, object] = {"bool": False, "string": "", "bytes": b"", "records": None, "uuid": None}
 
 
@@ -83,32 +68,31 @@ def skip_tags(data: bytes, offset: int) -> int:
     return i
 
 
+class Answer:
+    """What a reader makes of a kio class: its fields by name, without the cost of a frozen dataclass.
+
+    Ten thousand partitions are an ordinary answer, and a frozen dataclass costs five times as much to make.
+    """
+
+    __slots__: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
+        return f"{type(self).__name__}({inside})"
+
+
+@cache
+def answer_class(entity: Any) -> type[Answer]:
+    """The class of the values that are read for a kio class: the same name and the same fields."""
+    return type(entity.__name__, (Answer,), {"__slots__": tuple(f.name for f in fields(entity))})
+
+
 @cache
 def reader(entity: Any) -> Read:
     """The generated reader of a kio class; what it raises is made a `DecodeError` by `decode` and `decode_from`."""
-    flexible: bool = entity.__flexible__
     source = _Source()
-    plain = [f for f in fields(entity) if "tag" not in f.metadata]
-    tagged = [f for f in fields(entity) if "tag" in f.metadata]
-    run: list[tuple[str, str]] = []  # neighbouring fields of fixed width are unpacked together
-    for f in plain:
-        kind = f.metadata.get("kafka_type", "")
-        if kind in _FIXED and not _is_array(f):
-            run.append((f.name, kind))
-            continue
-        _fixed(source, run)
-        run = []
-        if kind == "string" and not _is_array(f):
-            _inline_text(source, f, flexible)
-        else:
-            source.line(f"v_{f.name}, i = {source.bind(_value(f, flexible))}(b, i)")
-    _fixed(source, run)
-    for f in tagged:
-        source.line(f"v_{f.name} = {source.bind(_tag_default(f))}")
-    if flexible:
-        _tags(source, tagged, flexible)
-    arguments = ", ".join(f"{f.name}=v_{f.name}" for f in fields(entity))
-    source.line(f"return {source.bind(entity)}({arguments}), i")
+    made = _entity(source, entity)
+    source.line(f"return {made}, i")
     return source.build(entity.__name__)
 
 
@@ -118,14 +102,29 @@ class _Source:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.names: dict[str, object] = {"varint": _varint, "duration": _duration, "uuid": _uuid, "fail": DecodeError}
+        self._indent = "    "
+        self._locals = 0
 
     def line(self, text: str) -> None:
-        self.lines.append("    " + text)
+        self.lines.append(self._indent + text)
+
+    @contextmanager
+    def inside(self, head: str) -> Iterator[None]:
+        """The lines of a block under its head."""
+        self.line(head)
+        self._indent += "    "
+        yield
+        self._indent = self._indent[:-4]
 
     def bind(self, value: object) -> str:
         name = f"x{len(self.names)}"
         self.names[name] = value
         return name
+
+    def local(self) -> str:
+        """A name for a local variable that nothing else has."""
+        self._locals += 1
+        return f"v{self._locals}"
 
     def build(self, name: str) -> Read:
         text = "def read(b, i):\n" + "\n".join(self.lines) + "\n"
@@ -135,75 +134,125 @@ class _Source:
         return built
 
 
+def _entity(source: _Source, entity: Any) -> str:
+    """Lines that read a kio class; the name of the local that holds its value."""
+    flexible: bool = entity.__flexible__
+    plain = [f for f in fields(entity) if "tag" not in f.metadata]
+    tagged = [f for f in fields(entity) if "tag" in f.metadata]
+    names = {f.name: source.local() for f in fields(entity)}
+    run: list[tuple[str, str]] = []  # neighbouring fields of fixed width are unpacked together
+    for f in plain:
+        kind, name = f.metadata.get("kafka_type", ""), names[f.name]
+        if kind in FIXED and not is_array(f):
+            run.append((name, kind))
+            continue
+        _fixed(source, run)
+        run = []
+        if is_array(f) and is_entity(element(f)):
+            _inline_array(source, f, name, flexible)
+        elif kind == "string" and not is_array(f):
+            _inline_text(source, f, name, flexible)
+        else:
+            source.line(f"{name}, i = {source.bind(_value(f, flexible))}(b, i)")
+    _fixed(source, run)
+    for f in tagged:
+        source.line(f"{names[f.name]} = {source.bind(_tag_default(f))}")
+    if flexible:
+        _tags(source, tagged, names)
+    made = source.local()
+    source.line(f"{made} = {source.bind(answer_class(entity))}()")
+    for field_name, name in names.items():
+        source.line(f"{made}.{field_name} = {name}")
+    return made
+
+
 def _fixed(source: _Source, run: list[tuple[str, str]]) -> None:
     if not run:
         return
-    packed = struct.Struct(">" + "".join(_FIXED[kind][0] for _, kind in run))
-    targets = ", ".join(f"v_{name}" for name, _ in run)
+    packed = struct.Struct(">" + "".join(FIXED[kind][0] for _, kind in run))
+    targets = ", ".join(name for name, _ in run)
     source.line(f"{targets}, = {source.bind(packed.unpack_from)}(b, i)")
     source.line(f"i += {packed.size}")
     for name, kind in run:
-        if kind in _CONVERT:
-            source.line(f"v_{name} = {_CONVERT[kind]}(v_{name})")
+        if kind in CONVERT:
+            source.line(f"{name} = {CONVERT[kind]}({name})")
 
 
-def _inline_text(source: _Source, field: Field[Any], flexible: bool) -> None:
-    """A string, written out in place: most of what a reply holds are strings."""
-    name, null = f"v_{field.name}", _is_optional(field.type)
+def _inline_length(source: _Source, unpack: Callable[..., Any], size: int, flexible: bool) -> None:
+    """A length into `n`, -1 for null."""
     if flexible:
-        source.line("n = b[i]; i += 1")
-        source.line("if n > 127: n, i = varint(b, i - 1)")
-        source.line("n -= 1")
+        source.line("n = b[i] - 1; i += 1")
+        source.line("if n > 126: n, i = varint(b, i - 1); n -= 1")
     else:
-        source.line(f"n, = {source.bind(_INT16)}(b, i); i += 2")
-    source.line("if n < 0:")
-    source.line(f"    {name} = None" if null else "    raise fail('a null where none may be')")
-    source.line("else:")
-    source.line("    stop = i + n")
-    source.line("    if stop > len(b): raise fail('a string longer than the reply')")
-    # A name that is not UTF-8 must not cost the whole reply: console.text shows such bytes.
-    source.line(f"    {name} = b[i:stop].decode('utf-8', 'surrogateescape'); i = stop")
+        source.line(f"n, = {source.bind(unpack)}(b, i); i += {size}")
 
 
-def _tags(source: _Source, tagged: list[Field[Any]], flexible: bool) -> None:
+def _inline_text(source: _Source, field: Field[Any], name: str, flexible: bool) -> None:
+    """A string, written out in place: most of what a reply holds are strings."""
+    _inline_length(source, _INT16, 2, flexible)
+    with source.inside("if n > 0:"):
+        source.line("stop = i + n")
+        source.line("if stop > len(b): raise fail('a string longer than the reply')")
+        # A name that is not UTF-8 must not cost the whole reply: console.text shows such bytes.
+        source.line(f"{name} = b[i:stop].decode('utf-8', 'surrogateescape'); i = stop")
+    source.line(f"elif n == 0: {name} = ''")
+    null = f"{name} = None" if is_optional(field.type) else "raise fail('a null where none may be')"
+    source.line(f"else: {null}")
+
+
+def _inline_array(source: _Source, field: Field[Any], name: str, flexible: bool) -> None:
+    """An array of entities as a loop in place: a call for each of ten thousand partitions would cost twice as much."""
+    inner = element(field)
+    _inline_length(source, _INT32, 4, flexible)
+    null = f"{name} = None" if is_optional(field.type) else "raise fail('a null where none may be')"
+    source.line(f"if n < 0: {null}")
+    with source.inside("else:"):
+        source.line(f"if n * {least(inner)} > len(b) - i: raise fail('an array longer than the reply')")
+        source.line(f"{name} = []")
+        with source.inside("for _ in range(n):"):
+            source.line(f"{name}.append({_entity(source, inner)})")
+        source.line(f"{name} = tuple({name})")
+
+
+def _tags(source: _Source, tagged: list[Field[Any]], names: Mapping[str, str]) -> None:
     """Tagged fields: a count, then (tag, size, bytes) each; what is not known is skipped."""
     source.line("n = b[i]; i += 1")
-    source.line("if n:")
-    source.line("    if n > 127: n, i = varint(b, i - 1)")
-    source.line("    if n > (len(b) - i) // 2: raise fail('more tagged fields than bytes')")
-    source.line("    for _ in range(n):")
-    source.line("        tag, i = varint(b, i)")
-    source.line("        size, i = varint(b, i)")
-    source.line("        stop = i + size")
-    source.line("        if stop > len(b): raise fail('a tagged field longer than the reply')")
-    for f in tagged:
-        source.line(f"        if tag == {int(f.metadata['tag'])}:")
-        source.line(f"            v_{f.name}, end = {source.bind(_value(f, flexible, tag=True))}(b, i)")
-        source.line("            if end != stop: raise fail('a tagged field of another length than it says')")
-    source.line("        i = stop")
+    with source.inside("if n:"):
+        source.line("if n > 127: n, i = varint(b, i - 1)")
+        source.line("if n > (len(b) - i) // 2: raise fail('more tagged fields than bytes')")
+        with source.inside("for _ in range(n):"):
+            source.line("tag, i = varint(b, i)")
+            source.line("size, i = varint(b, i)")
+            source.line("stop = i + size")
+            source.line("if stop > len(b): raise fail('a tagged field longer than the reply')")
+            for f in tagged:
+                with source.inside(f"if tag == {int(f.metadata['tag'])}:"):
+                    source.line(f"{names[f.name]}, at = {source.bind(_value(f, True, tag=True))}(b, i)")
+                    source.line("if at != stop: raise fail('a tagged field of another length than it says')")
+            source.line("i = stop")
 
 
 def _value(field: Field[Any], flexible: bool, tag: bool = False) -> Read:
     """The reader of one field's value. A tagged field cannot be null: its absence stands for that."""
     kind = str(field.metadata.get("kafka_type", ""))
-    optional = not tag and _is_optional(field.type)
+    optional = not tag and is_optional(field.type)
     inner: Any = without_none(field.type)
     if get_origin(inner) is tuple:
-        element: Any = without_none(get_args(inner)[0])
-        if _is_entity(element):
-            return _array(reader(element), _least(element), flexible, optional)
-        return _array(_primitive(kind, flexible, False), _width(kind, flexible), flexible, optional)
-    if _is_entity(inner):
+        item = element(field)
+        if is_entity(item):
+            return _array(reader(item), least(item), flexible, optional)
+        return _array(_primitive(kind, flexible, False), width(kind, flexible), flexible, optional)
+    if is_entity(inner):
         read_entity = reader(inner)
         return _nullable_entity(read_entity) if optional else read_entity
     return _primitive(kind, flexible, optional)
 
 
 def _primitive(kind: str, flexible: bool, optional: bool) -> Read:
-    if kind in _FIXED:
-        unpack, size = struct.Struct(">" + _FIXED[kind][0]).unpack_from, _FIXED[kind][1]
+    if kind in FIXED:
+        unpack, size = struct.Struct(">" + FIXED[kind][0]).unpack_from, FIXED[kind][1]
         converters: dict[str, Callable[[Any], Any]] = {"duration": _duration, "uuid": _uuid}
-        convert = converters.get(_CONVERT.get(kind, ""), _same)
+        convert = converters.get(CONVERT.get(kind, ""), _same)
         return lambda b, i: (convert(unpack(b, i)[0]), i + size)
     if kind == "string":
         length = _compact_length if flexible else _short_length
@@ -315,53 +364,7 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _is_optional(annotation: Any) -> bool:
-    return get_origin(annotation) in (UnionType, Union) and NoneType in get_args(annotation)
-
-
-def _is_entity(annotation: Any) -> bool:
-    return is_dataclass(annotation)
-
-
-def without_none(annotation: Any) -> Any:
-    """The type of a field that may be null, without the null."""
-    if _is_optional(annotation):
-        return next(a for a in get_args(annotation) if a is not NoneType)
-    return annotation
-
-
-def _is_array(field: Field[Any]) -> bool:
-    return get_origin(without_none(field.type)) is tuple
-
-
 def _tag_default(field: Field[Any]) -> object:
     if field.default is not MISSING:
         return field.default
     return _NEUTRAL.get(str(field.metadata.get("kafka_type", "")), 0)
-
-
-def _width(kind: str, flexible: bool) -> int:
-    """The fewest bytes a primitive takes."""
-    if kind in _FIXED:
-        return _FIXED[kind][1]
-    if flexible:
-        return 1
-    return 2 if kind == "string" else 4
-
-
-@cache
-def _least(entity: Any) -> int:
-    """The fewest bytes a value of a kio class takes: what bounds an array's length."""
-    flexible: bool = entity.__flexible__
-    total = 1 if flexible else 0
-    for f in fields(entity):
-        if "tag" in f.metadata:
-            continue
-        inner: Any = without_none(f.type)
-        if get_origin(inner) is tuple:
-            total += 1 if flexible else 4
-        elif _is_entity(inner):
-            total += 1 if _is_optional(f.type) else _least(inner)
-        else:
-            total += _width(str(f.metadata["kafka_type"]), flexible)
-    return max(total, 1)

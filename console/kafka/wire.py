@@ -19,7 +19,7 @@ from typing import Any
 
 from console.kafka import codes
 from console.kafka.collector import held_back
-from console.kafka.messages import API_VERSIONS, METADATA, Api, encode, response_class
+from console.kafka.messages import API_VERSIONS, METADATA, Api, header, payload
 from console.kafka.properties import Security
 from console.kafka.reader import DecodeError, decode, skip_tags
 
@@ -124,8 +124,8 @@ class Connection:
         loop = asyncio.get_running_loop()
         correlation = next(self._correlations) & 0x7FFFFFFF
         try:
-            data = encode(api, version, correlation, self._client_id, values)
-        except (UnicodeEncodeError, struct.error, ValueError, TypeError) as error:
+            data = header(api, version, correlation, self._client_id) + payload(api, version, values)
+        except (struct.error, ValueError, TypeError, AttributeError) as error:
             raise WireError("ENCODE", f"Kafka's protocol cannot carry what was asked: {error}") from None
         pending = _Pending(api, loop.create_future())
         self._pending[correlation] = pending
@@ -147,7 +147,7 @@ class Connection:
                 pending.answer.exception()  # seen, even when the deadline came first
 
     def _decode(self, api: Api, version: int, body: bytes) -> Any:
-        entity = response_class(api, version)
+        entity = api.answer(version)
         try:
             start = skip_tags(body, 0) if entity.__header_schema__.__flexible__ else 0
             with held_back():

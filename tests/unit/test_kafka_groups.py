@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kio.index import load_request_schema, load_response_schema
-from kio.schema.errors import ErrorCode
-from kio.serial import entity_reader, entity_writer
+from kio.serial import entity_reader
+from kio_entities import build, kio_bytes
 
 from console.config import KafkaSettings
 from console.kafka import codes
@@ -25,7 +23,6 @@ from console.kafka.cluster import Metadata, PartitionMeta, TopicMeta
 from console.kafka.groups import _sources, _streams, assigned
 from console.kafka.inspect import Reach, partitions
 from console.kafka.loop import LoopThread
-from console.kafka.messages import build
 from console.model import Broker, Group, KafkaSnapshot, Problem
 
 
@@ -163,10 +160,7 @@ class OldBroker:
         if key == 18 and version > 2:
             version, error = 0, 35
         body = self._body(key, version, raw) if key != 18 else self._versions(error)
-        schema = load_response_schema(key, version)
-        buffer = io.BytesIO()
-        entity_writer(schema)(buffer, _with_codes(schema, body))
-        data = struct.pack(">i", correlation) + buffer.getvalue()
+        data = struct.pack(">i", correlation) + kio_bytes(build(load_response_schema(key, version), body))
         return struct.pack(">i", len(data)) + data
 
     def _versions(self, error: int) -> dict[str, Any]:
@@ -211,22 +205,6 @@ class OldBroker:
             state = {"group_id": asked.groups[0], "group_state": "Stable", "protocol_type": "consumer"}
             return {"groups": [{**state, "members": [member]}]}
         raise AssertionError(f"not asked of an old broker: {key}")
-
-
-def _with_codes(schema: Any, values: dict[str, Any]) -> Any:
-    """kio writes error codes from its enum only."""
-
-    def fixed(entity: Any) -> Any:
-        changes: dict[str, Any] = {}
-        for name in entity.__slots__:
-            value = getattr(entity, name)
-            if name == "error_code":
-                changes[name] = ErrorCode(value)
-            elif isinstance(value, tuple) and value and hasattr(value[0], "__flexible__"):
-                changes[name] = tuple(fixed(v) for v in value)
-        return replace(entity, **changes)
-
-    return fixed(build(schema, values))
 
 
 @pytest.fixture
