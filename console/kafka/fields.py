@@ -21,9 +21,10 @@ FIXED = {  # kind -> its code for struct, its width in bytes
     "error_code": ("h", 2),
     "timedelta_i32": ("i", 4),
     "timedelta_i64": ("q", 8),
+    "datetime_i64": ("q", 8),
     "uuid": ("16s", 16),
 }
-CONVERT = {"timedelta_i32": "duration", "timedelta_i64": "duration", "uuid": "uuid"}
+CONVERT = {"timedelta_i32": "duration", "timedelta_i64": "duration", "datetime_i64": "moment", "uuid": "uuid"}
 
 
 def is_optional(annotation: Any) -> bool:

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, fields
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, get_origin
 from uuid import UUID
@@ -101,7 +101,7 @@ class _Source:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.names: dict[str, object] = {"varint": _varint, "duration": _duration, "uuid": _uuid, "fail": DecodeError}
+        self.names: dict[str, object] = {"varint": _varint, "fail": DecodeError, **_CONVERTERS}
         self._indent = "    "
         self._locals = 0
 
@@ -251,8 +251,7 @@ def _value(field: Field[Any], flexible: bool, tag: bool = False) -> Read:
 def _primitive(kind: str, flexible: bool, optional: bool) -> Read:
     if kind in FIXED:
         unpack, size = struct.Struct(">" + FIXED[kind][0]).unpack_from, FIXED[kind][1]
-        converters: dict[str, Callable[[Any], Any]] = {"duration": _duration, "uuid": _uuid}
-        convert = converters.get(CONVERT.get(kind, ""), _same)
+        convert = _CONVERTERS.get(CONVERT.get(kind, ""), _same)
         return lambda b, i: (convert(unpack(b, i)[0]), i + size)
     if kind == "string":
         length = _compact_length if flexible else _short_length
@@ -356,8 +355,22 @@ def _duration(milliseconds: int) -> timedelta:
     return timedelta(milliseconds=milliseconds)
 
 
+def _moment(milliseconds: int) -> datetime | None:
+    """A point in time; None for what is below 0 ("there is none") and what no calendar has."""
+    if milliseconds < 0:
+        return None
+    try:
+        return _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return None
+
+
 def _uuid(raw: bytes) -> UUID | None:
     return UUID(bytes=raw) if raw.strip(b"\0") else None
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CONVERTERS: dict[str, Callable[[Any], Any]] = {"duration": _duration, "moment": _moment, "uuid": _uuid}
 
 
 def _same(value: Any) -> Any:

@@ -30,6 +30,7 @@ _PRIMITIVES: dict[str, st.SearchStrategy[Any]] = {
     "bytes": st.binary(max_size=200),
     "timedelta_i32": st.integers(0, 2**31 - 1),
     "timedelta_i64": st.integers(0, 2**40),
+    "datetime_i64": st.integers(0, 2**42),
     "uuid": st.none() | st.uuids(),
 }
 
