@@ -1,4 +1,4 @@
-"""`--where` over records: a CEL expression on `key value headers partition offset timestamp`, compiled once.
+"""CEL over records: `key value headers partition offset timestamp`, compiled once; the same for every command.
 
 `value` is the parsed value where it is JSON, else text, else bytes; `headers` has the last value of each name. What an
 expression does not name is not even looked at: that is what makes a filter quick.
@@ -7,23 +7,24 @@ expression does not name is not even looked at: that is what makes a filter quic
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from console.errors import UsageError
+from console.model import Message
 
 VARIABLES = ("headers", "key", "offset", "partition", "timestamp", "value")
 _JSON = frozenset(b'{["-0123456789tfn \t\r\n')
 
+FAILURES = (ValueError, TypeError, KeyError, RuntimeError, IndexError, OverflowError, OSError)
+"""What an expression raises for a record it does not fit (no such field, wrong type, a time out of the calendar)."""
 
-class RecordWhere:
-    """A compiled filter over confluent-kafka's records; for one thread at a time.
 
-    `errors` counts the records it could not be applied to (no such field): they are not selected.
-    """
+class RecordExpression:
+    """A compiled CEL expression over a record; for one thread at a time. `option` names it in errors."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, option: str = "--where") -> None:
         """Compile it. Raises `UsageError` for what is not CEL, and for names that a record does not have."""
         # Loaded here: the library brings a command line of its own with it, which only a filter should cost.
         import cel
@@ -33,29 +34,70 @@ class RecordWhere:
             names = list(program.variables())
         except ValueError as error:
             said = " ".join(str(error).split())
-            raise UsageError(f"--where {source!r} is not a CEL expression: {said[:300]}") from None
-        unknown = [name for name in names if name not in VARIABLES]
-        if unknown:
-            raise UsageError(f"--where {source!r} uses {', '.join(unknown)}, but a record has: {', '.join(VARIABLES)}")
+            raise UsageError(f"{option} {source!r} is not a CEL expression: {said[:300]}") from None
+        if unknown := sorted(name for name in names if name not in VARIABLES):
+            known = ", ".join(VARIABLES)
+            raise UsageError(f"{option} {source!r} uses {', '.join(unknown)}, but a record has: {known}")
+        self.source = source
+        self._execute: Callable[[dict[str, Any]], Any] = program.execute
+        self._readers = [(name, _READERS[name]) for name in names]
+        self._own = [(name, _OWN[name]) for name in names]
+
+    def of_record(self, record: Any) -> Any:
+        """Its value for a record of confluent-kafka. Raises one of `FAILURES` where it does not fit."""
+        return self._execute({name: read(record) for name, read in self._readers})
+
+    def of_message(self, message: Message) -> Any:
+        """Its value for a record in our own form. Raises one of `FAILURES` where it does not fit."""
+        return self._execute({name: read(message) for name, read in self._own})
+
+
+class RecordWhere:
+    """A compiled filter over records; for one thread at a time.
+
+    `errors` counts the records it could not be applied to (no such field): they are not selected.
+    """
+
+    def __init__(self, source: str, option: str = "--where") -> None:
+        """Compile it. Raises `UsageError` for what is not CEL, and for names that a record does not have."""
+        self._expression = RecordExpression(source, option)
         self.source = source
         self.errors = 0
         self.first_error = ""
-        self._execute: Callable[[dict[str, Any]], Any] = program.execute
-        self._readers = [(name, _READERS[name]) for name in names]
 
     def __call__(self, record: Any) -> bool:
-        """Whether a record is selected."""
+        """Whether a record of confluent-kafka is selected."""
+        return self.record(record) is True
+
+    def record(self, record: Any) -> bool | None:
+        """Whether a record of confluent-kafka is selected, None where the filter could not be applied to it."""
         try:
-            return self._execute({name: read(record) for name, read in self._readers}) is True
-        except (ValueError, TypeError, KeyError, RuntimeError, IndexError, OverflowError) as error:
-            self.errors += 1
-            self.first_error = self.first_error or f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            return False
+            return self._expression.of_record(record) is True
+        except FAILURES as error:
+            self._failed(error)
+            return None
+
+    def message(self, message: Message) -> bool | None:
+        """The same for a record in our own form."""
+        try:
+            return self._expression.of_message(message) is True
+        except FAILURES as error:
+            self._failed(error)
+            return None
+
+    def _failed(self, error: Exception) -> None:
+        self.errors += 1
+        self.first_error = self.first_error or failure_of(error)
 
     @property
     def note(self) -> str:
         """What to tell about records the filter could not be applied to; "" when there were none."""
         return f"the filter could not be applied to {self.errors:,}: {self.first_error}" if self.errors else ""
+
+
+def failure_of(error: Exception) -> str:
+    """Why an expression did not fit a record, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def value_of(raw: bytes | None) -> Any:
@@ -66,11 +108,12 @@ def value_of(raw: bytes | None) -> Any:
         try:
             return msgspec.json.decode(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return _text(raw)
-    return _text(raw)
+            return text_of(raw)
+    return text_of(raw)
 
 
-def _text(raw: bytes | None) -> str | bytes | None:
+def text_of(raw: bytes | None) -> str | bytes | None:
+    """Text where the bytes are UTF-8, else the bytes."""
     if raw is None:
         return None
     try:
@@ -79,10 +122,15 @@ def _text(raw: bytes | None) -> str | bytes | None:
         return raw
 
 
+def headers_by_name(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, Any]:
+    """Headers by name; the last of a name counts, as it does for Kafka's `lastHeader`."""
+    return {name: header_value(name, value) for name, value in headers}
+
+
 def _headers(record: Any) -> dict[str, Any]:
     from console.kafka.browse import headers_of
 
-    return {name: header_value(name, value) for name, value in headers_of(record)}
+    return headers_by_name(headers_of(record))
 
 
 def header_value(name: str, raw: bytes | None) -> str | bytes | int | None:
@@ -92,7 +140,7 @@ def header_value(name: str, raw: bytes | None) -> str | bytes | int | None:
         if (last, len(raw)) in (("partition", 4), ("offset", 8), ("timestamp", 8)):
             number: int = struct.unpack(">i" if len(raw) == 4 else ">q", raw)[0]
             return number
-    return _text(raw)
+    return text_of(raw)
 
 
 def _timestamp(record: Any) -> datetime | None:
@@ -102,9 +150,17 @@ def _timestamp(record: Any) -> datetime | None:
 
 _READERS: dict[str, Callable[[Any], Any]] = {
     "headers": _headers,
-    "key": lambda record: _text(record.key()),
+    "key": lambda record: text_of(record.key()),
     "offset": lambda record: record.offset(),
     "partition": lambda record: record.partition(),
     "timestamp": _timestamp,
     "value": lambda record: value_of(record.value()),
+}
+_OWN: dict[str, Callable[[Message], Any]] = {
+    "headers": lambda message: headers_by_name(message.headers),
+    "key": lambda message: text_of(message.key),
+    "offset": lambda message: message.offset,
+    "partition": lambda message: message.partition,
+    "timestamp": lambda m: None if m.timestamp is None else datetime.fromtimestamp(m.timestamp, UTC),
+    "value": lambda message: value_of(message.value),
 }

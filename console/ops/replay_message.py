@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from console.model import Message
-from console.ops.replay_filter import text_of
+from console.ops.browse_filter import text_of
 from console.ops.replay_words import QUEUE_HEADERS
 from console.sqs.send import LARGE_BATCH_BYTES, SAFE_BATCH_BYTES, Outgoing
 

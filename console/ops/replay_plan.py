@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from console.errors import Failed, LogqError, NotFound, Refused, UsageError
 from console.model import Problem, Queue, Topic, TopicPartition
+from console.ops.browse_filter import RecordWhere
 from console.ops.command import command_line
-from console.ops.replay_filter import RecordWhere
 from console.ops.targets import Target, parse, resolve
 from console.ops.times import parse_datetime, parse_duration, spoken
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from console.errors import Failed, LogqError
 from console.journal import Entry
 from console.model import JobState, Message, Outcome, Problem, Progress
+from console.ops.browse_filter import RecordWhere
 from console.ops.command import command_line
-from console.ops.replay_filter import RecordWhere
 from console.ops.replay_message import outgoing
 from console.ops.replay_plan import ReplayPlan
 from console.ops.replay_unit import FAILED, INTENT, SENT, UNSENT, Unit, restored

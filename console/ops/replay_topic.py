@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from console.errors import LogqError, Refused
 from console.journal import Entry, Journal
 from console.model import JobState, Outcome, Problem, Progress
+from console.ops.browse_filter import RecordWhere
 from console.ops.command import command_line
-from console.ops.replay_filter import RecordWhere
 from console.ops.replay_plan import ReplayPlan
 from console.text import count, plural
 

@@ -16,7 +16,7 @@ from console.history import History
 from console.kafka.marks import Mark, parse
 from console.model import Group, GroupPartition, Message, Problem, Status, TopicPartition
 from console.ops import replay, replay_plan
-from console.ops.replay_filter import RecordWhere
+from console.ops.browse_filter import RecordWhere
 from console.ops.replay_message import attributes, dedup_id, group_of, outgoing
 from console.ops.replay_plan import Range, ReplayPlan, from_json
 from console.ops.replay_unit import INTENT, Unit, restored
