@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from console.cli.messages import MESSAGE_COLUMNS, VALUE_LIMIT
 from console.cli.output import Answer, emit, note, report, table, write
 from console.cli.run import Run
 from console.model import Message
+from console.ops.lines import write_line
 
 if TYPE_CHECKING:
     from console.ops.browse import Browse, Scanned
@@ -98,7 +98,7 @@ def _stream(run: Run, messages: Iterator[Message], at_once: bool = False) -> Non
         if run.output == "table":
             lines.append(_line(message))
         else:
-            lines.append(json.dumps(shapes.message(message)) + "\n")
+            lines.append(write_line(message))
         if at_once or len(lines) >= _FLUSH:
             write("".join(lines))
             lines.clear()

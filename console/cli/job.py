@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.group("job", cls=NounGroup)
 def command() -> None:
-    """The journal of changes: list, show, resume, cancel, undo, receipt."""
+    """The journal of changes: list, show, pause, resume, cancel, undo, receipt."""
 
 
 _LOUD = {"failed": Severity.BAD, "partly": Severity.WARN, "interrupted": Severity.WARN, "cancelled": Severity.WARN}
@@ -134,7 +134,7 @@ def _next(job: Job) -> list[str]:
     if job.state in ("interrupted", "cancelled", "partly", "failed", "paused"):
         steps.append(f"logq job resume {job.id}")
     if job.state == "running":
-        steps.append(f"logq job cancel {job.id}")
+        steps += [f"logq job pause {job.id}", f"logq job cancel {job.id}"]
     if job.undoable and (job.done or job.state == "interrupted"):
         steps.append(f"logq job undo {job.id}")
     return [*steps, f"logq job receipt {job.id}"]
@@ -175,6 +175,26 @@ def cancel_job(run: Run, /, job: str, execute: bool, yes: bool) -> None:
         _view(run, found, "cancel", "stops at its next batch; what is done stays done"),
         {"kind": found.kind, "cancels": found.id, **shapes.job(found)},
         lambda cancel, on_progress: jobs.cancel(session, found.id),
+        idle="" if found.state == "running" else f"nothing to do: job {found.id} is {found.state}",
+    )
+    raise click.exceptions.Exit(carry_out(run, change, execute, yes))
+
+
+@command.command("pause")
+@click.argument("job")
+@executing
+@click.pass_obj
+def pause_job(run: Run, /, job: str, execute: bool, yes: bool) -> None:
+    """Ask a running change to rest after its present batch, until it is resumed."""
+    from console.ops import jobs
+
+    guard(run, f"pause job {job}", execute, yes)
+    session = _session(run)
+    found = session.journal.job(job)
+    change = Change(
+        _view(run, found, "pause", "rests after its present batch until it is resumed; what is done stays done"),
+        {"kind": found.kind, "pauses": found.id, **shapes.job(found)},
+        lambda cancel, on_progress: jobs.pause(session, found.id),
         idle="" if found.state == "running" else f"nothing to do: job {found.id} is {found.state}",
     )
     raise click.exceptions.Exit(carry_out(run, change, execute, yes))

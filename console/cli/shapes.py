@@ -5,9 +5,7 @@ The field names are what scripts hold on to: adding one is free, renaming or dro
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from console.health import eta
@@ -20,13 +18,15 @@ from console.model import (
     GroupPartition,
     Job,
     Member,
-    Message,
     Outcome,
     Problem,
     Queue,
     Topic,
     TopicPartition,
 )
+from console.ops.lines import message as message
+from console.ops.lines import raw as raw
+from console.ops.lines import when as when
 
 
 def _fields(names: str) -> tuple[str, ...]:
@@ -50,37 +50,6 @@ MESSAGE = _fields("target id partition offset timestamp key value headers attrib
 JOB = _fields("job kind source target state done failed left started finished")
 ATTENTION = _fields("status side kind name where reason")
 CHECK = _fields("check ok message remedy")
-
-
-def when(at: float | None) -> str | None:
-    """Epoch seconds as RFC 3339 in UTC with milliseconds; None when unknown or outside the calendar."""
-    if at is None:
-        return None
-    try:
-        moment = datetime.fromtimestamp(at, UTC)
-    except (OverflowError, OSError, ValueError):
-        return None
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
-
-
-def raw(value: str | bytes | None) -> str | dict[str, str] | None:
-    """Text as it is; bytes (or surrogate-escaped text) that are not UTF-8 as `{"base64": …}`."""
-    if value is None:
-        return None
-    data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
-    if isinstance(value, str):
-        try:
-            value.encode("utf-8")
-            return value
-        except UnicodeEncodeError:
-            try:
-                data = value.encode("utf-8", "surrogateescape")
-            except UnicodeEncodeError:
-                return {"base64": base64.b64encode(data).decode("ascii")}
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode("ascii")}
 
 
 def problem(p: Problem) -> dict[str, Any]:
@@ -215,24 +184,6 @@ def cluster(c: Cluster) -> dict[str, Any]:
         "first": when(c.first),
         "last": when(c.last),
         "example": message(c.example) if c.example else None,
-    }
-
-
-def message(m: Message) -> dict[str, Any]:
-    """A record or message, raw. Kafka's headers may repeat a name, so they are a list."""
-    return {
-        "target": raw(m.target),
-        "id": raw(m.id),
-        "partition": m.partition,
-        "offset": m.offset,
-        "timestamp": when(m.timestamp),
-        "key": raw(m.key),
-        "value": raw(m.value),
-        "headers": [{"name": raw(name), "value": raw(value)} for name, value in m.headers],
-        "attributes": {name: raw(value) for name, value in m.attributes},
-        "receive_count": m.receive_count,
-        "group_id": raw(m.group_id),
-        "error": raw(m.error),
     }
 
 

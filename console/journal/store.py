@@ -29,6 +29,7 @@ _JOB = (
     "id, kind, source, target, state, total, done, failed, left_over, started, finished, note, command, undoable, "
     "host, pid, pid_started"
 )
+_CANCEL, _PAUSE = 1, 2  # what a job was asked, in its column `cancel`
 _ENTRY = "key, state, at, data, receipt, result, ambiguous, note, seq"
 _PUT = (
     "INSERT INTO entries (job, key, state, at, data, receipt, result, ambiguous, note)"
@@ -186,20 +187,26 @@ class Journal:
         left: int | None = None,
         note: str | None = None,
         undoable: bool | None = None,
-    ) -> None:
-        """Write how a job ended and release its lock; what is None stays as it was (except `left`)."""
+    ) -> JobState:
+        """Write how a job ended and release its lock; what is None stays as it was (except `left`).
 
-        def write(db: sqlite3.Connection) -> None:
+        Returns the state as written: a job that was asked to pause is `paused` where it would be `cancelled`.
+        """
+
+        def write(db: sqlite3.Connection) -> JobState:
+            asked = db.execute("SELECT cancel FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            ended: JobState = "paused" if state == "cancelled" and asked == (_PAUSE,) else state
             db.execute(
                 "UPDATE jobs SET state = ?, finished = ?, left_over = ?, done = coalesce(?, done),"
                 " failed = coalesce(?, failed), note = coalesce(?, note), undoable = coalesce(?, undoable)"
                 " WHERE id = ?",
-                (state, time.time(), left, done, failed, note, None if undoable is None else int(undoable), job_id),
+                (ended, time.time(), left, done, failed, note, None if undoable is None else int(undoable), job_id),
             )
             db.execute("DELETE FROM locks WHERE job = ?", (job_id,))
-            self._log(db, job_id, f"ended: {state}" + (f"; {note}" if note else ""))
+            self._log(db, job_id, f"ended: {ended}" + (f"; {note}" if note else ""))
+            return ended
 
-        self._writer.do(write)
+        return self._writer.do(write)
 
     def progress(self, job_id: str, done: int, failed: int = 0, note: str | None = None) -> None:
         """Note how far a job is, without waiting for the disk: for other processes that look."""
@@ -245,13 +252,13 @@ class Journal:
         """The cluster or endpoint a job belongs to, "" when it was not told. Raises `NotFound`."""
         return str(self._read("SELECT place FROM jobs WHERE id = ?", (self.job(job_id).id,))[0][0])
 
-    def request_cancel(self, job_id: str) -> None:
-        """Ask the process that runs a job to stop at its next batch. Raises `NotFound`."""
+    def request_cancel(self, job_id: str, *, pause: bool = False) -> None:
+        """Ask the process that runs a job to stop at its next batch, for good or for a while. Raises `NotFound`."""
         found = self.job(job_id).id
 
         def write(db: sqlite3.Connection) -> None:
-            db.execute("UPDATE jobs SET cancel = 1 WHERE id = ?", (found,))
-            self._log(db, found, "asked to stop")
+            db.execute("UPDATE jobs SET cancel = ? WHERE id = ?", (_PAUSE if pause else _CANCEL, found))
+            self._log(db, found, "asked to pause" if pause else "asked to stop")
 
         self._writer.do(write)
 

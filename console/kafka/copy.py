@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from console.errors import Denied, Failed, Refused
 from console.kafka import marks
 from console.kafka.copy_calls import CALL_S, Broken, Calls, Fenced
 from console.kafka.copy_group import Copy, close, member, transactional
+from console.kafka.copy_lines import place_of
 from console.kafka.marks import Mark
 
 if TYPE_CHECKING:
@@ -33,13 +34,21 @@ _AFTER_ABORT_S = 0.2
 _AFTER_BROKEN_S = 1.0
 
 
+Headers = Sequence[tuple[str, bytes | None]]
+Shape = Callable[[Any, Headers, int, Headers], tuple[int, Headers, Headers]]
+"""(record, its headers, its partition there or -1, our headers) -> the copy's partition, headers and our headers.
+
+Raises `ValueError` with why a record cannot be copied."""
+
+
 class Copier:
     """One process's part in a copy. `run` blocks until the whole job is done or `stop` says so; `marks` tell how far.
 
     `identity` is this process's place in the job: its transactional id and its static membership. A process that takes
     the place of a dead one aborts its open transaction and has its partitions at once. `settle` calls what it is given
     with each further identity whose process is known to be dead. `select` is the filter: True, False, or None where it
-    failed.
+    failed. `shape` gives a copy's partition and headers where they are not the record's own. `reader` makes what is
+    read from, when that is no topic.
     """
 
     def __init__(
@@ -51,6 +60,8 @@ class Copier:
         stop: Callable[[], bool],
         settle: Callable[[Callable[[str], None]], None] = lambda fence: None,
         select: Callable[[Any], bool | None] | None = None,
+        shape: Shape | None = None,
+        reader: Callable[[KafkaSettings, Copy, str, Callable[[Any], None]], Consumer] = member,
         on_step: Callable[[Mapping[int, Mark]], None] = lambda marks: None,
     ) -> None:
         self._settings = settings
@@ -58,6 +69,8 @@ class Copier:
         self._identity = identity
         self._settle = settle
         self._select = select
+        self._shape = shape
+        self._reader = reader
         self._on_step = on_step
         self._calls = Calls(copy.job, copy.patience, stop)
         self.marks: dict[int, Mark] = dict(copy.marks)
@@ -93,7 +106,7 @@ class Copier:
         calls = self._calls
         calls.renewed()
         producer = transactional(self._settings, self._copy, self._identity, calls.complain, self._undelivered)
-        source = member(self._settings, self._copy, self._identity, calls.complain)
+        source = self._reader(self._settings, self._copy, self._identity, calls.complain)
         try:
             # First of all: it fences whoever had this place and settles its open transaction.
             if not calls.again(lambda: producer.init_transactions(CALL_S), "begin transactions"):
@@ -274,14 +287,19 @@ class Copier:
         from confluent_kafka import KafkaError, KafkaException
 
         target, same, produce = self._copy.target, self._copy.same_partitions, producer.produce
-        added, origin = self._added, self._origin
+        added, origin, shape = self._added, self._origin, self._shape
         for record in chosen:
             number = record.partition()
+            place = number if same else -1
+            ours: Headers = (added, ("logq-origin", b"%b%d/%d" % (origin, number, record.offset())))
             try:
                 headers = record.headers()
+                if shape is not None:
+                    place, headers, ours = shape(record, headers or [], place, ours)
             except UnicodeDecodeError:
                 raise self._uncopied(producer, record, "a header's name is not UTF-8") from None
-            ours = (added, ("logq-origin", b"%b%d/%d" % (origin, number, record.offset())))
+            except ValueError as error:
+                raise self._uncopied(producer, record, str(error)) from None
             kind, at = record.timestamp()
             while True:
                 try:
@@ -289,7 +307,7 @@ class Copier:
                         target,
                         record.value(),
                         record.key(),
-                        partition=number if same else -1,
+                        partition=place,
                         headers=[*headers, *ours] if headers else list(ours),
                         timestamp=at if kind else 0,
                     )
@@ -304,8 +322,7 @@ class Copier:
     def _uncopied(self, producer: Producer, record: Any, why: str) -> Failed:
         self._calls.again(lambda: producer.abort_transaction(CALL_S), "abort")
         return Failed(
-            f"{record.topic()} partition {record.partition()} offset {record.offset()} cannot be copied: {why}; "
-            "leave it out with --where, or change the destination"
+            f"{place_of(record)} cannot be copied: {why}; leave it out with --where, or change the destination"
         )
 
     # ------------------------------------------------------------ what goes wrong
@@ -326,11 +343,9 @@ class Copier:
             raise Broken(str(worse)) from None
         if refused is not None:  # it would be refused again and again
             key, size, why = refused
-            named = (
-                f"partition {r.partition()} offset {r.offset()}" for r in chosen if (r.key(), len(r)) == (key, size)
-            )
+            named = (place_of(r) for r in chosen if (r.key(), len(r)) == (key, size))
             raise Failed(
-                f"{self._copy.source} {next(named, 'a record')} cannot be copied: "
+                f"{next(named, f'a record of {self._copy.source}')} cannot be copied: "
                 f"{self._copy.target} refuses it ({why}); leave it out with --where, or change the destination"
             )
         self._calls.pause(_AFTER_ABORT_S)

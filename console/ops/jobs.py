@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from console.errors import UsageError
 from console.journal import LogLine
@@ -17,7 +17,7 @@ from console.ops.receipt import receipt
 if TYPE_CHECKING:
     from console.ops.session import Session
 
-__all__ = ["Detail", "cancel", "list_jobs", "receipt", "resume", "show", "undo"]
+__all__ = ["Detail", "cancel", "list_jobs", "pause", "receipt", "resume", "show", "undo"]
 
 CANCEL_WAIT_S = 5.0
 """How long a cancel waits to see that the job's own process has stopped at its next batch."""
@@ -112,20 +112,29 @@ def cancel(session: Session, job_id: str, wait: float = CANCEL_WAIT_S) -> Outcom
     Waits at most `wait` seconds; the job's state in the outcome tells (`running`: it was told and is still at it).
     Raises `NotFound`, `UsageError` when the job is not running, `Refused` when read-only.
     """
-    require_writable(session.settings, f"cancel job {job_id}")
+    return _stop(session, job_id, wait, "cancel")
+
+
+def pause(session: Session, job_id: str, wait: float = CANCEL_WAIT_S) -> Outcome:
+    """As `cancel`, but the job is only to rest: it is `paused` then, until it is resumed."""
+    return _stop(session, job_id, wait, "pause")
+
+
+def _stop(session: Session, job_id: str, wait: float, verb: Literal["cancel", "pause"]) -> Outcome:
+    require_writable(session.settings, f"{verb} job {job_id}")
     journal = session.journal
     job = journal.job(job_id)
     if job.state != "running":
-        raise UsageError(f"job {job.id} is {job.state}, not running: there is nothing to cancel")
-    journal.request_cancel(job.id)
+        raise UsageError(f"job {job.id} is {job.state}, not running: there is nothing to {verb}")
+    journal.request_cancel(job.id, pause=verb == "pause")
     ends = time.monotonic() + wait
     while job.state == "running" and time.monotonic() < ends:
         time.sleep(0.1)
         job = journal.job(job.id)
     if job.state == "running":
-        first = f"{job.id} was asked to stop; it does so at its next batch"
+        first = f"{job.id} was asked to {'pause' if verb == 'pause' else 'stop'}; it does so at its next batch"
     else:
         first = f"{job.id} is {job.state}: {job.done:,} done" + ("" if job.left is None else f", {job.left:,} left")
     lines = (first, f"logq job resume {job.id} goes on where it stopped")
-    # Cancelling is what was asked for here, and it is done: the job's own state stands in its line.
+    # Stopping is what was asked for here, and it is done: the job's own state stands in its line.
     return Outcome(job.id, "running" if job.state == "running" else "done", job.done, job.failed, job.left, lines)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from console.errors import LogqError, Refused, UsageError
@@ -229,10 +230,10 @@ def _run(
         # Whatever it is, the source must not stay locked by a job that nobody runs.
         session.journal.finish(job, "failed", note=f"{type(error).__name__}: {error}"[:500])
         raise
-    session.journal.finish(
+    state = session.journal.finish(
         job, outcome.state, done=outcome.done, failed=outcome.failed, left=outcome.left, note=outcome.lines[0]
     )
-    return outcome
+    return replace(outcome, state=state)
 
 
 def _client_outcome(sqs: SqsClient, job: str, planned: RedrivePlan, engine: Engine, cancelled: bool) -> Outcome:

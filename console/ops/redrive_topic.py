@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -101,10 +102,10 @@ def _guarded(running: _Run, *, resumed: bool) -> Outcome:
         # Whatever it is, the topic must not stay locked by a job that nobody runs.
         journal.finish(job, "failed", done=running.done, note=f"{type(error).__name__}: {error}"[:500])
         raise
-    journal.finish(
+    state = journal.finish(
         job, outcome.state, done=outcome.done, failed=outcome.failed, left=outcome.left, note=outcome.lines[0]
     )
-    return outcome
+    return replace(outcome, state=state)
 
 
 class _Run:

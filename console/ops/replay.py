@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from console.errors import LogqError, NotFound, Refused, UsageError
 from console.model import Job, JobState, Outcome, Problem, Progress
 from console.ops import replay_plan
 from console.ops.guard import require_writable
-from console.ops.replay_plan import Range, ReplayPlan, from_json, plan
+from console.ops.replay_plan import plan
+from console.ops.replay_ranges import Range
+from console.ops.replay_value import ReplayPlan, from_json
 from console.ops.replay_words import to_json, view
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ def run(
     if before is None:
         job = session.journal.create_job(
             "replay",
-            f"kafka:{planned.source}",
+            planned.origin,
             f"{'kafka' if planned.to == 'topic' else 'sqs'}:{planned.target}",
             total=planned.total,
             plan=to_json(planned),
@@ -90,8 +93,8 @@ def _named(session: Session, planned: ReplayPlan) -> Job | None:
         raise UsageError(f"a job named {job.id} does something else; choose another name (logq job show {job.id})")
     if job.state == "done":
         raise UsageError(f"the job {job.id} is done; for another copy choose another name")
-    if job.state == "running" and (planned.to == "queue" or planned.limit is not None):
-        why = "a replay to a queue" if planned.to == "queue" else "a replay with a limit"
+    if job.state == "running" and planned.alone:
+        why = "a replay " + ("to a queue" if planned.to == "queue" else "of a file" if planned.file else "with a limit")
         raise Refused(f"{job.id} is running, and {why} is done by one process; logq job cancel {job.id} stops it")
     return job
 
@@ -100,7 +103,8 @@ def _same_place(session: Session, job: Job, planned: ReplayPlan) -> None:
     here = replay_plan.place(session)
     if planned.to == "queue":
         here = f"{here} {session.require_sqs().endpoint}"
-    session.require_kafka()
+    if planned.to == "topic" or not planned.file:
+        session.require_kafka()
     if planned.place != here:
         raise Refused(
             f"{job.id} belongs to {planned.place}, but this run is connected to {here}; "
@@ -139,10 +143,10 @@ def _work(
         if outcome.state != "done" or session.journal.job(job.id).state != "interrupted":
             return outcome
         session.journal.take(job.id)  # the process that began it has gone, and this one has finished it
-    session.journal.finish(
+    ended = session.journal.finish(
         job.id, outcome.state, done=outcome.done, failed=outcome.failed, left=outcome.left, note=outcome.lines[0]
     )
-    return outcome
+    return replace(outcome, state=ended)
 
 
 @contextmanager

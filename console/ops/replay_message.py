@@ -19,8 +19,11 @@ _RESERVED = ("aws.", "amazon.", "logq-")
 _GROUP = re.compile(r"[!-~]{1,128}")
 
 
-def outgoing(record: Message, topic: str, job: str, fifo: bool, max_bytes: int | None) -> Outgoing | str:
-    """The record as a message, or why it cannot be one."""
+def outgoing(
+    record: Message, topic: str, job: str, fifo: bool, max_bytes: int | None, place: tuple[int, int] | None = None
+) -> Outgoing | str:
+    """The record as a message, or why it cannot be one. `place` is its partition and offset where it is read from."""
+    partition, offset = place or (record.partition, record.offset)
     if record.value is None:
         return "a tombstone has no value, and a message must have a body"
     body = text_of(record.value)
@@ -31,11 +34,11 @@ def outgoing(record: Message, topic: str, job: str, fifo: bool, max_bytes: int |
     if found := _REFUSED.search(body):
         return f"its value holds a character SQS does not take (U+{ord(found[0]):04X})"
     made = Outgoing(
-        id=f"{record.partition}-{record.offset}",
+        id=f"{partition}-{offset}",
         body=body,
-        attributes=attributes(record, topic, job),
+        attributes=attributes(record, job),
         group_id=group_of(record) if fifo else None,
-        dedup_id=dedup_id(topic, record, job) if fifo else None,
+        dedup_id=dedup_id(topic, partition, offset, job) if fifo else None,
     )
     limit = max_bytes or SAFE_BATCH_BYTES
     if made.size > min(limit, LARGE_BATCH_BYTES):
@@ -43,9 +46,9 @@ def outgoing(record: Message, topic: str, job: str, fifo: bool, max_bytes: int |
     return made
 
 
-def attributes(record: Message, topic: str, job: str) -> dict[str, dict[str, Any]]:
+def attributes(record: Message, job: str) -> dict[str, dict[str, Any]]:
     """Ours (job, origin, key), then the first headers that SQS takes, at most ten in all."""
-    ours = {"logq-replay": _string(job), "logq-origin": _string(f"{topic}/{record.partition}/{record.offset}")}
+    ours = {"logq-replay": _string(job), "logq-origin": _string(record.id)}
     if record.key:
         ours["logq-key"] = _value(record.key)
     theirs: dict[str, dict[str, Any]] = {}
@@ -67,9 +70,9 @@ def group_of(record: Message) -> str:
     return hashlib.sha256(record.key).hexdigest()
 
 
-def dedup_id(topic: str, record: Message, job: str) -> str:
+def dedup_id(topic: str, partition: int | None, offset: int | None, job: str) -> str:
     """A deduplication id of our own: the same record sent again by the same job is one message for 5 minutes."""
-    return hashlib.sha256("\0".join((topic, str(record.partition), str(record.offset), job)).encode()).hexdigest()
+    return hashlib.sha256("\0".join((topic, str(partition), str(offset), job)).encode()).hexdigest()
 
 
 def _value(raw: bytes) -> dict[str, Any]:

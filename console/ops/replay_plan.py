@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from console.errors import Failed, LogqError, NotFound, Refused, UsageError
-from console.model import Problem, Queue, Topic, TopicPartition
+from console.errors import LogqError, NotFound, Refused, UsageError
+from console.model import Problem, Queue
+from console.ops import replay_file, replay_ranges
 from console.ops.browse_filter import RecordWhere
 from console.ops.command import command_line
+from console.ops.replay_edit import HeaderEdit
+from console.ops.replay_ranges import Picks, Range
+from console.ops.replay_value import ReplayPlan, from_json
 from console.ops.targets import Target, parse, resolve
-from console.ops.times import parse_datetime, parse_duration, spoken
 
 if TYPE_CHECKING:
     from console.ops.session import Session
@@ -23,82 +25,6 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 LEAST_RATE = 0.02
 """Records a second; slower, a pause between two batches would be longer than a group waits for a member."""
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """The offsets [start, end) of one partition, with the times of the records at both ends as far as known."""
-
-    partition: int
-    start: int
-    end: int
-    first_time: float | None = None
-    last_time: float | None = None
-    note: str = ""
-
-    @property
-    def offsets(self) -> int:
-        """How many offsets, an upper bound of the records."""
-        return max(0, self.end - self.start)
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayPlan:
-    """A bounded copy of one topic. `ranges` are those of all its partitions, empty ones included.
-
-    `partitions` and `target_partitions` are the numbers of partitions (0: a queue). `groups` are the other groups that
-    read the destination topic, None when they could not be seen. `max_bytes` is what the destination takes a message,
-    `retention_seconds` how long it keeps one by its time (None: for ever, or not known).
-    `joins` tells that a job of this name is there already: its ranges are the plan's.
-    """
-
-    source: str
-    target: str
-    to: Literal["topic", "queue"]
-    ranges: tuple[Range, ...]
-    partitions: int
-    target_partitions: int
-    place: str
-    command: str
-    at: float
-    begin: str = "earliest"
-    until: str = "the end when it was planned"
-    where: str | None = None
-    limit: int | None = None
-    rate: float | None = None
-    job: str = ""
-    joins: bool = False
-    compacted: bool = False
-    own_time: bool = True
-    retention_seconds: float | None = None
-    max_bytes: int | None = None
-    groups: tuple[str, ...] | None = None
-    fifo: bool = False
-    url: str = ""
-    problems: tuple[Problem, ...] = ()
-
-    @property
-    def offsets(self) -> int:
-        """All planned offsets: an upper bound of the records."""
-        return sum(r.offsets for r in self.ranges)
-
-    @property
-    def total(self) -> int | None:
-        """How many records at most, None when only reading them tells (a filter)."""
-        if self.where is not None:
-            return None
-        return self.offsets if self.limit is None else min(self.offsets, self.limit)
-
-    @property
-    def same_partitions(self) -> bool:
-        """Whether each record keeps its partition number; else the key decides."""
-        return self.partitions == self.target_partitions
-
-    @property
-    def digest(self) -> str:
-        """What tells jobs of one name with other options apart."""
-        said = json.dumps([self.source, self.target, self.to, self.where, self.limit])
-        return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
 def plan(
@@ -109,25 +35,52 @@ def plan(
     begin: str | None = None,
     to_offset: str | None = None,
     until: str | None = None,
+    records: Sequence[str] = (),
     where: str | None = None,
     limit: int | None = None,
     rate: float | None = None,
     job: str | None = None,
+    edit: HeaderEdit | None = None,
 ) -> ReplayPlan:
     """Fix the ranges of a replay and look at everything it touches; joins nothing and changes nothing.
 
-    `begin` is earliest, an offset, a time or a duration (back from now), `until` a time or a duration. Raises
-    `NotFound` for an unknown topic or queue, `UsageError` for what makes no sense, `Unreachable`, `Failed` when a
+    `source` is a topic or a file (`file:PATH`, `NAME.jsonl`). `begin` is earliest, an offset, a time or a duration
+    (back from now), `until` a time or a duration; `records` names single ones instead. Raises `NotFound` for an
+    unknown topic, queue, file or record, `UsageError` for what makes no sense, `Unreachable`, `Failed` when a
     partition's offsets cannot be seen: a replay without it would not be what was asked for.
     """
     _check(to_offset, until, limit, rate, job)
+    ends = (begin, to_offset, until)
+    if records and any(end is not None for end in ends):
+        raise UsageError("--record names the records: leave out --from, --to-offset and --until")
     if where is not None:
         RecordWhere(where)
+    path = replay_file.path_of(source)
+    seen = _of_file(session, path, to, ends, records) if path else _of_topic(session, source, to, ends, records)
+    seen = replace(seen, where=where, limit=limit, rate=rate, job=job or "", edit=edit or HeaderEdit())
+    seen = _into_topic(session, seen) if seen.to == "topic" else _into_queue(session, seen)
+    if job:
+        seen = _joined(session, seen) if seen.to == "topic" else _resumed(session, seen)
+    if not seen.file:
+        ranges, problems = replay_ranges.with_times(session, seen.source, seen.ranges)
+        seen = replace(seen, ranges=ranges, problems=(*seen.problems, *problems))
+    return replace(seen, command=_command(session, seen, begin, to_offset, until))
+
+
+def _of_topic(
+    session: Session, source: str, to: str, ends: tuple[str | None, str | None, str | None], records: Sequence[str]
+) -> ReplayPlan:
+    """The beginning of a plan: which records of which topic."""
     origin, destination = _sides(session, source, to)
     now = time.time()
     topic = session.require_kafka().topic(origin)
-    ranges, begin_words, until_words = _ranges(session, topic, begin, to_offset, until, now)
-    seen = ReplayPlan(
+    picks: Picks = ()
+    if records:
+        picks = replay_ranges.parse_records(records, topic.name)
+        ranges, begin, until = replay_ranges.around(topic, picks), "the first picked record", "the last one"
+    else:
+        ranges, begin, until = replay_ranges.fixed(session, topic, *ends, now)
+    return ReplayPlan(
         source=topic.name,
         target=destination.name,
         to="topic" if destination.side == "kafka" else "queue",
@@ -137,19 +90,58 @@ def plan(
         place=place(session),
         command="",
         at=now,
-        begin=begin_words,
-        until=until_words,
-        where=where,
-        limit=limit,
-        rate=rate,
-        job=job or "",
+        begin=begin,
+        until=until,
+        picks=picks,
         compacted="compact" in dict(topic.config).get("cleanup.policy", ""),
     )
-    seen = _into_topic(session, seen) if seen.to == "topic" else _into_queue(session, seen)
-    if job:
-        seen = _joined(session, seen) if seen.to == "topic" else _resumed(session, seen)
-    seen = _with_times(session, seen)
-    return replace(seen, command=_command(session, seen, begin, to_offset, until))
+
+
+def _of_file(
+    session: Session, path: str, to: str, ends: tuple[str | None, str | None, str | None], records: Sequence[str]
+) -> ReplayPlan:
+    """The beginning of a plan: a file of exported messages, all of it."""
+    if records or any(end is not None for end in ends):
+        raise UsageError("a file is replayed whole: choose among its messages with --where and --limit")
+    destination = _destination(session, to)
+    held = replay_file.examine(str(Path(path).absolute()))
+    if not held.records:
+        raise UsageError(f"{path} holds no message")
+    problems = []
+    if held.attributes:
+        said = f"{held.attributes:,} messages carry SQS attributes, which are not copied"
+        problems.append(Problem(path, "ATTRIBUTES", said))
+    whole = Range(0, 0, held.end, held.first_time, held.last_time, f"{held.records:,} messages")
+    return ReplayPlan(
+        source=held.path,
+        target=destination.name,
+        to="topic" if destination.side == "kafka" else "queue",
+        ranges=(whole,),
+        partitions=0,
+        target_partitions=0,
+        place=place(session),
+        command="",
+        at=time.time(),
+        begin="its first line",
+        until="its last line",
+        file=True,
+        sha256=held.sha256,
+        keeps_partitions=destination.side == "kafka" and _fits(session, held, destination.name),
+        problems=tuple(problems),
+    )
+
+
+def _fits(session: Session, held: replay_file.Contents, topic: str) -> bool:
+    """Whether a file's records keep their partition numbers: all from topics of as many partitions as this one has."""
+    client = session.require_kafka()
+    wanted = len(client.topic(topic).partitions)
+    if held.partition is None or held.partition >= wanted:
+        return False
+    names = {target.removeprefix("kafka:") for target in held.targets if target.startswith("kafka:")}
+    if len(names) != len(held.targets):
+        return False
+    counts = {t.name: len(t.partitions) for t in client.topics() if t.name in names}
+    return all(counts.get(name) == wanted for name in names)
 
 
 def place(session: Session) -> str:
@@ -176,106 +168,17 @@ def _sides(session: Session, source: str, to: str) -> tuple[str, Target]:
             f"replaying a queue ({name}) into a topic is not built yet; logq replay copies a topic, "
             "logq dlq redrive moves a dead-letter queue's messages"
         )
-    # A bare destination may be on both sides; only then both are asked.
-    to_side, to_name = parse(to)
-    if to_side is not None:
-        return name, Target(to_side, to_name)
+    return name, _destination(session, to)
+
+
+def _destination(session: Session, to: str) -> Target:
+    """Where to. A bare name may be on both sides; only then both are asked."""
+    side, name = parse(to)
+    if side is not None:
+        return Target(side, name)
     topics = {t.name for t in session.require_kafka().topics()}
     queues = {q.name for q in session.require_sqs().snapshot().queues} if session.settings.sqs is not None else set()
-    return name, resolve(to_name, topics, queues)
-
-
-# ---------------------------------------------------------------- ranges
-
-
-def _ranges(
-    session: Session, topic: Topic, begin: str | None, to_offset: str | None, until: str | None, now: float
-) -> tuple[tuple[Range, ...], str, str]:
-    for p in topic.partitions:
-        if p.start is None or p.stable_end is None:
-            why = p.problem.message if p.problem else "its offsets are not known"
-            raise Failed(f"cannot plan a replay of {topic.name}: partition {p.partition}: {why}")
-    if not topic.partitions:
-        raise Failed(f"cannot plan a replay of {topic.name}: its partitions could not be seen")
-    first, begin_words = _bound(begin or "earliest", now, "--from")
-    last, until_words = _bound(to_offset or until or "", now, "--to-offset" if to_offset is not None else "--until")
-    starts = _offsets_at(session, topic, first) if isinstance(first, float) else {}
-    ends = _offsets_at(session, topic, last) if isinstance(last, float) else {}
-    found = []
-    for p in topic.partitions:
-        start = starts.get(p.partition, p.stable_end) if isinstance(first, float) else first
-        end = ends.get(p.partition, p.stable_end) if isinstance(last, float) else last
-        found.append(_range(p, start, end))
-    return tuple(found), begin_words, until_words
-
-
-def _bound(text: str, now: float, option: str) -> tuple[int | float | None, str]:
-    """Where a range begins or ends: an offset (int), a time (float) or its own end (None), and that in words."""
-    typed = text.strip()
-    if option == "--from" and typed.lower() == "earliest":
-        return None, "the earliest record held"
-    if option != "--from" and not typed:
-        return None, "the end when it was planned"
-    if option != "--until" and (typed.isascii() and typed.isdigit()):
-        return int(typed), f"offset {int(typed):,}"
-    if option == "--to-offset":
-        raise UsageError(f"--to-offset {text!r} is not an offset: a whole number, 0 or more; --until takes a time")
-    try:
-        at = now - parse_duration(typed)
-    except UsageError:
-        try:
-            at = parse_datetime(typed)
-        except UsageError:
-            also = "earliest, an offset, " if option == "--from" else ""
-            raise UsageError(
-                f"{option} {text!r} is not understood: it is {also}a time (2026-11-23T14:22:07Z; no zone: UTC) "
-                "or a duration back from now (90s, 15m, 1h30m, 2d)"
-            ) from None
-    return max(0.0, at), f"the first record at or after {spoken(at)}"
-
-
-def _offsets_at(session: Session, topic: Topic, at: float) -> dict[int, int]:
-    """The first offset at or after a time; partitions without a record that late are missing."""
-    asked = [(topic.name, p.partition) for p in topic.partitions]
-    found = {}
-    for (_, partition), offset in session.require_kafka().offsets_for_time(asked, at).items():
-        if isinstance(offset, Problem):
-            raise Failed(f"cannot plan a replay of {topic.name}: partition {partition}: {offset.message}")
-        if offset is not None:
-            found[partition] = offset
-    return found
-
-
-def _range(p: TopicPartition, start: int | None, end: int | None) -> Range:
-    assert p.start is not None
-    assert p.stable_end is not None
-    notes = []
-    if start is not None and start < p.start:
-        notes.append(f"offsets {start:,} to {p.start - 1:,} have expired")
-    if end is not None and end > p.stable_end:
-        notes.append(f"ends at {p.stable_end:,}: there is no more")
-    if p.end is not None and p.end > p.stable_end and (end is None or end > p.stable_end):
-        notes.append(f"{p.end - p.stable_end:,} behind an open transaction are left out")
-    low = p.start if start is None else min(max(start, p.start), p.stable_end)
-    high = p.stable_end if end is None else min(end, p.stable_end)
-    return Range(p.partition, low, max(low, high), note="; ".join(notes))
-
-
-def _with_times(session: Session, seen: ReplayPlan) -> ReplayPlan:
-    """The plan with the record times at the ends of its ranges, as far as they can be had; it stands without them."""
-    client = session.require_kafka()
-    held = [r for r in seen.ranges if r.offsets]
-    try:
-        first = client.record_times({(seen.source, r.partition): r.start for r in held}) if held else {}
-        last = client.record_times({(seen.source, r.partition): r.end - 1 for r in held}) if held else {}
-    except LogqError as error:
-        said = Problem("record times", "UNKNOWN", f"the times of the records could not be read: {error}")
-        return replace(seen, problems=(*seen.problems, said))
-    ranges = [
-        replace(r, first_time=first.get((seen.source, r.partition)), last_time=last.get((seen.source, r.partition)))
-        for r in seen.ranges
-    ]
-    return replace(seen, ranges=tuple(ranges))
+    return resolve(name, topics, queues)
 
 
 # ---------------------------------------------------------------- destinations
@@ -338,14 +241,18 @@ def _joined(session: Session, seen: ReplayPlan) -> ReplayPlan:
 
     settings = session.require_kafka().settings
     found = copy_group.look(
-        settings, GROUP_PREFIX + seen.job, seen.source, [r.partition for r in seen.ranges], session.settings.timeout
+        settings,
+        GROUP_PREFIX + seen.job,
+        seen.progress_topic,
+        [r.partition for r in seen.ranges],
+        session.settings.timeout,
     )
     if not found:
         return seen
     if any(mark.digest != seen.digest for mark in found.values()):
         raise Refused(
-            f"a job named {seen.job} copies {seen.source} with another destination, filter or limit; "
-            "choose another name, or give the same options to share its work"
+            f"a job named {seen.job} copies {seen.source} with another destination, filter, limit or "
+            "edit; choose another name, or give the same options to share its work"
         )
     ranges = tuple(
         Range(p, mark.start, mark.end, note=f"{mark.left:,} left of the job {seen.job}")
@@ -367,7 +274,7 @@ def _resumed(session: Session, seen: ReplayPlan) -> ReplayPlan:
 
 
 def _command(session: Session, seen: ReplayPlan, begin: str | None, to_offset: str | None, until: str | None) -> str:
-    words = ["replay", f"kafka:{seen.source}", "--to", f"{'kafka' if seen.to == 'topic' else 'sqs'}:{seen.target}"]
+    words = ["replay", seen.origin, "--to", f"{'kafka' if seen.to == 'topic' else 'sqs'}:{seen.target}"]
     given: Sequence[tuple[str, str | None]] = (
         ("--from", begin),
         ("--to-offset", to_offset),
@@ -380,23 +287,7 @@ def _command(session: Session, seen: ReplayPlan, begin: str | None, to_offset: s
     for option, value in given:
         if value is not None:
             words += [option, value]
+    for partition, offsets in seen.picks:
+        words += [word for offset in offsets for word in ("--record", f"{partition}/{offset}")]
+    words += seen.edit.options
     return command_line(session.settings, *words, "--execute")
-
-
-# ---------------------------------------------------------------- in the journal
-
-_DERIVED = ("kind", "offsets", "total", "warnings", "digest")
-
-
-def to_values(seen: ReplayPlan) -> dict[str, Any]:
-    """The plan as plain values for the journal."""
-    return {"kind": "replay", **asdict(seen), "offsets": seen.offsets, "total": seen.total, "digest": seen.digest}
-
-
-def from_json(raw: Mapping[str, Any]) -> ReplayPlan:
-    """The plan that `to_values` (or `to_json`) wrote."""
-    values = {key: value for key, value in raw.items() if key not in _DERIVED}
-    values["ranges"] = tuple(Range(**r) for r in raw["ranges"])
-    values["groups"] = None if raw["groups"] is None else tuple(raw["groups"])
-    values["problems"] = tuple(Problem(**p) for p in raw["problems"])
-    return ReplayPlan(**values)

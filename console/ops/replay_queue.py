@@ -10,18 +10,20 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from console.errors import Failed, LogqError
 from console.journal import Entry
 from console.model import JobState, Message, Outcome, Problem, Progress
-from console.ops.browse_filter import RecordWhere
 from console.ops.command import command_line
+from console.ops.replay_edit import Editor, Unfit
 from console.ops.replay_message import outgoing
-from console.ops.replay_plan import ReplayPlan
+from console.ops.replay_reading import Lines, Reading, Records
+from console.ops.replay_select import Selection
 from console.ops.replay_unit import FAILED, INTENT, SENT, UNSENT, Unit, restored
+from console.ops.replay_value import ReplayPlan
 from console.sqs import send as sending
 from console.sqs.receive import BATCH
 from console.sqs.send import Fate, Outgoing, Result
@@ -38,7 +40,6 @@ FIFO_WINDOW_S = 270.0
 """SQS remembers deduplication ids for 5 minutes; half a minute is left for clocks and the way there."""
 
 _THROTTLED_WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)
-_QUIET_S = 60.0
 _NOTE_S = 0.5
 _RATE_S = 5.0
 _PROBLEMS = 20
@@ -72,13 +73,13 @@ class _Sending:
     ) -> None:
         self._session = session
         self._journal = session.journal
-        self._kafka = session.require_kafka()
         self._sender = session.require_sqs().sender()
         self._job = job
         self._plan = planned
         self._cancel = cancel
         self._on_progress = on_progress
-        self._where = RecordWhere(planned.where) if planned.where is not None else None
+        self._selection = Selection(planned)
+        self._editor = Editor(planned.edit) if planned.edit else None
         self._position = {r.partition: r.start for r in planned.ranges}
         self._end = {r.partition: r.end for r in planned.ranges}
         self._through = dict(self._position)
@@ -87,10 +88,12 @@ class _Sending:
         self._failed: set[str] = set()
         self._ambiguous: set[str] = set()
         self._problems: list[Problem] = []
-        self._gap: dict[int, int] = {}
         self._noted = self._due = 0.0
         self._marks: deque[tuple[float, int]] = deque()
         self._most = WINDOW if planned.rate is None else max(1, min(WINDOW, math.ceil(planned.rate / 2)))
+        # A slow rate keeps the reader waiting: that is no silence of the brokers.
+        slow = 2 * self._most / planned.rate if planned.rate else 0
+        self._reading: Reading = Lines(planned, cancel) if planned.file else Records(session, planned, cancel, slow)
 
     def run(self) -> Outcome:
         whole = False
@@ -130,9 +133,9 @@ class _Sending:
         """Send again what an earlier run had in hand when it ended, and name it."""
         for unit in units:
             wanted, unit.open = set(unit.open), {}
-            for record in self._records({unit.partition: (unit.first, unit.last + 1)}):
-                if record.offset in wanted:
-                    self._admit(unit, record)
+            for _, offset, record in self._reading.records({unit.partition: (unit.first, unit.last + 1)}):
+                if offset in wanted:
+                    self._admit(unit, offset, record)
             refused = {offset for offset in wanted if f"{unit.partition}/{offset}" in self._failed}
             if gone := wanted - unit.open.keys() - refused:
                 raise Failed(
@@ -152,23 +155,20 @@ class _Sending:
         full: list[Unit] = []
         held = 0
         ranges = {p: (self._position[p], self._end[p]) for p in self._position}
-        for record in self._records(ranges):
-            partition, offset = record.partition, record.offset
-            assert partition is not None
-            assert offset is not None
+        for partition, offset, record in self._reading.records(ranges):
             if limit is not None and taken + held >= limit:
                 break
             if offset > self._position[partition]:
-                self._gap[partition] = min(self._gap.get(partition, offset), self._position[partition])
+                self._reading.missed(partition, self._position[partition])
             unit = units.get(partition)
             if unit is None:
                 unit = units[partition] = Unit(partition, self._position[partition], offset)
             unit.last = offset
             self._position[partition] = offset + 1
-            if self._where is not None and (chosen := self._where.message(record)) is not True:
+            if not self._selection.everything and (chosen := self._selection.message(record)) is not True:
                 self._unselected += 1
                 self._filter_errors += chosen is None
-            elif self._admit(unit, record):
+            elif self._admit(unit, offset, record):
                 held += 1
                 if len(unit.open) >= BATCH:
                     full.append(units.pop(partition))
@@ -186,27 +186,19 @@ class _Sending:
         self._through = dict(self._end)  # behind the last record there are only markers
         return True
 
-    def _records(self, ranges: Mapping[int, tuple[int, int]]) -> Iterator[Message]:
-        from console.kafka.read import read_range
-
-        # A slow rate keeps the reader waiting: that is no silence of the brokers.
-        patience = _QUIET_S + (2 * self._most / self._plan.rate if self._plan.rate else 0)
-        starts = self._kafka.watermarks([(self._plan.source, p) for p in ranges])
-        for (_, partition), seen in starts.items():
-            low, high = ranges[partition]
-            if isinstance(seen, tuple) and low < high and seen[0] > low:
-                raise self._expired(partition, low, seen[0])
-        # `read_range` itself would stop silently on cancel; here that must be known.
-        return read_range(self._kafka.settings, self._plan.source, ranges, patience, self._cancel)
-
-    def _admit(self, unit: Unit, record: Message) -> bool:
+    def _admit(self, unit: Unit, offset: int, record: Message) -> bool:
         """Put a record into its unit; False when it cannot be a message, which is written down."""
-        assert record.offset is not None
-        made = outgoing(record, self._plan.source, self._job, self._plan.fifo, self._plan.max_bytes)
+        plan = self._plan
+        try:
+            changed = record if self._editor is None else self._editor.message(record)
+            place = (unit.partition, offset)
+            made = outgoing(changed, plan.source, self._job, plan.fifo, plan.max_bytes, place)
+        except Unfit as error:
+            made = str(error)
         if isinstance(made, Outgoing):
-            unit.open[record.offset] = made
+            unit.open[offset] = made
             return True
-        self._fail([(f"{unit.partition}/{record.offset}", made)])
+        self._fail([(f"{unit.partition}/{offset}", made)])
         return False
 
     def _fail(self, refused: Iterable[tuple[str, str]]) -> None:
@@ -217,27 +209,11 @@ class _Sending:
             if len(self._problems) < _PROBLEMS:
                 self._problems.append(Problem(f"{self._plan.source}/{key}", "NOT_A_MESSAGE", why))
 
-    def _expired(self, partition: int, low: int, start: int) -> Failed:
-        return Failed(
-            f"{self._plan.source} partition {partition} offsets {low:,} to {start - 1:,} have gone: the log start has "
-            "moved past them, and a gap is no copy; what was sent stays, plan the rest as a new replay"
-        )
-
-    def _check_gaps(self) -> None:
-        """Offsets without a record are markers or compacted away, unless the log start has overtaken the reading."""
-        if not self._gap:
-            return
-        seen = self._kafka.watermarks([(self._plan.source, p) for p in self._gap])
-        for (_, partition), marks in seen.items():
-            if isinstance(marks, tuple) and marks[0] > self._gap[partition]:
-                raise self._expired(partition, self._gap[partition], marks[0])
-        self._gap.clear()
-
     # ------------------------------------------------------------ one window
 
     def _window(self, pool: ThreadPoolExecutor, units: Sequence[Unit]) -> None:
         """Journal INTENT, send, journal SENT. Raises `_Stop` when something could not be sent or is not known."""
-        self._check_gaps()
+        self._reading.check()
         through = {p: max(u.last + 1 for u in units if u.partition == p) for p in {u.partition for u in units}}
         units = [unit for unit in units if unit.open]
         began = time.monotonic()
@@ -384,7 +360,7 @@ class _Sending:
     def _outcome(self, whole: bool, stopped: str) -> Outcome:
         plan, failed = self._plan, len(self._failed)
         left = 0 if whole else self._left()
-        lines = [f"{plural(self._sent, 'record')} of {plan.source} sent to {plan.target}, at least once"]
+        lines = [f"{plural(self._sent, 'record')} of {plan.named} sent to {plan.target}, at least once"]
         if stopped:
             lines.append(f"stopped: {stopped}")
         if failed:
@@ -394,11 +370,15 @@ class _Sending:
                 f"{plural(len(self._ambiguous), 'batch', 'batches')} may be at the destination twice, "
                 "named in the receipt"
             )
-        if self._unselected:
+        if self._editor is not None:
+            lines.append(f"headers changed in {plural(self._editor.edited, 'record')} by this run")
+            lines += [self._editor.note] if self._editor.note else []
+        if self._unselected and plan.where is not None:
             lines.append(f"{plural(self._unselected, 'record')} read by this run not selected by the filter")
-        if self._filter_errors and self._where is not None:
+        if self._filter_errors:
             lines.append(
-                f"the filter could not be applied to {count(self._filter_errors)} of them: {self._where.first_error}"
+                f"the filter could not be applied to {count(self._filter_errors)} of them: "
+                f"{self._selection.first_error}"
             )
         if whole:
             lines.append(f"logq job receipt {self._job} proves it; it cannot be undone")

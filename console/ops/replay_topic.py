@@ -14,17 +14,21 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from console.errors import LogqError, Refused
 from console.journal import Entry, Journal
 from console.model import JobState, Outcome, Problem, Progress
-from console.ops.browse_filter import RecordWhere
+from console.ops import replay_file
 from console.ops.command import command_line
-from console.ops.replay_plan import ReplayPlan
+from console.ops.replay_edit import Editor, Headers
+from console.ops.replay_select import Selection
+from console.ops.replay_value import ReplayPlan
 from console.text import count, plural
 
 if TYPE_CHECKING:
+    from console.config import KafkaSettings
     from console.kafka.copy_group import Copy
     from console.kafka.marks import Mark
     from console.ops.session import Session
@@ -49,19 +53,15 @@ def run(
     from console.kafka.copy import Copier
 
     settings = session.require_kafka().settings
-    where = RecordWhere(planned.where) if planned.where is not None else None
+    selection = Selection(planned)
+    editor = Editor(planned.edit) if planned.edit else None
+    if planned.file:
+        replay_file.verify(planned.source, planned.sha256)
     copy = _copy(session, job, planned)
     watch = _Watch(session, job, planned, cancel, on_progress)
-    with _place(session.journal, job, copy.group, alone=planned.limit is not None) as (identity, settle):
-        copier = Copier(
-            settings,
-            copy,
-            identity,
-            stop=watch.stopped,
-            settle=settle,
-            select=where.record if where is not None else None,
-            on_step=watch.show,
-        )
+    with _place(session.journal, job, copy.group, alone=planned.alone) as (identity, settle):
+        how = _of_file(planned, selection, editor) if planned.file else _of_topic(selection, editor)
+        copier = Copier(settings, copy, identity, stop=watch.stopped, settle=settle, on_step=watch.show, **how)
         error: LogqError | None = None
         done = False
         try:
@@ -69,11 +69,48 @@ def run(
         except LogqError as failure:
             error = failure
     outcome = _outcome(session, job, planned, copier.marks, done, error)
-    if where is not None and where.first_error:
-        said = f"the filter could not be applied to some records: {where.first_error}"
-        outcome = replace(outcome, lines=(*outcome.lines[:-1], said, outcome.lines[-1]))
+    said = []
+    if selection.first_error:
+        said.append(f"the filter could not be applied to some records: {selection.first_error}")
+    if editor is not None:
+        said.append(f"headers changed in {plural(editor.edited, 'record')} by this run")
+        said += [editor.note] if editor.note else []
+    outcome = replace(outcome, lines=(*outcome.lines[:-1], *said, outcome.lines[-1]))
     _note(session.journal, job, planned, copier.marks)
     return outcome
+
+
+def _of_topic(selection: Selection, editor: Editor | None) -> dict[str, Any]:
+    """How records of a topic are chosen and changed; nothing stands in the way of those that are only copied."""
+
+    def shape(record: Any, headers: Headers, place: int, ours: Headers) -> tuple[int, Headers, Headers]:
+        assert editor is not None
+        return place, editor.record(record, headers), ours
+
+    how: dict[str, Any] = {} if selection.everything else {"select": selection.record}
+    return how if editor is None else {**how, "shape": shape}
+
+
+def _of_file(planned: ReplayPlan, selection: Selection, editor: Editor | None) -> dict[str, Any]:
+    """How the lines of a file are read: each has its own partition, and where it came from stays its origin."""
+    from console.kafka.copy_group import member
+    from console.kafka.copy_lines import Line, LineReader
+
+    end = planned.ranges[0].end
+
+    def reader(settings: KafkaSettings, copy: Copy, identity: str, complain: Callable[[Any], None]) -> LineReader:
+        group = member(settings, copy, identity, complain)
+        return LineReader(
+            group, planned.progress_topic, planned.source, lambda start: replay_file.read(planned.source, start, end)
+        )
+
+    def shape(line: Line, headers: Headers, place: int, ours: Headers) -> tuple[int, Headers, Headers]:
+        message = line.message if editor is None else editor.message(line.message)
+        own = message.partition if planned.keeps_partitions and message.partition is not None else -1
+        origin = (message.id or f"{Path(planned.source).name}/{line.number + 1}").encode("utf-8", "surrogateescape")
+        return own, message.headers, (ours[0], ("logq-origin", origin))
+
+    return {"select": lambda line: selection.message(line.message), "shape": shape, "reader": reader}
 
 
 def _copy(session: Session, job: str, planned: ReplayPlan) -> Copy:
@@ -83,7 +120,7 @@ def _copy(session: Session, job: str, planned: ReplayPlan) -> Copy:
 
     marks = {r.partition: Mark(r.start, r.end, r.start, planned.digest) for r in planned.ranges if r.offsets}
     copy = copy_group.Copy(
-        source=planned.source,
+        source=planned.progress_topic,
         target=planned.target,
         group=GROUP_PREFIX + job,
         job=job,
@@ -233,12 +270,14 @@ def _outcome(
     failed_filter = sum(mark.errors for mark in marks.values())
     tombstones = sum(mark.tombstones for mark in marks.values())
     empty = sum(mark.empty for mark in marks.values())
-    lines = [f"{plural(copied, 'record')} of {planned.source} copied to {planned.target}, exactly once"]
+    lines = [f"{plural(copied, 'record')} of {planned.named} copied to {planned.target}, exactly once"]
     if error is not None:
         lines.append(f"stopped: {error}")
     if tombstones:
         lines.append(f"{plural(tombstones, 'tombstone')} among them")
-    if unselected:
+    if planned.picks and done and (gone := (planned.total or 0) - copied) > 0 and planned.where is None:
+        lines.append(f"{plural(gone, 'picked record')} had gone (compacted away) and could not be copied")
+    if unselected and planned.where is not None:
         also = f" ({count(failed_filter)} because the filter could not be applied)" if failed_filter else ""
         lines.append(f"{plural(unselected, 'record')} not selected by the filter{also}")
     if empty:

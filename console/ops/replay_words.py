@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from console.ops.plan import PlanView
-from console.ops.replay_plan import ReplayPlan, to_values
+from console.ops.replay_value import ReplayPlan, to_values
 from console.text import count, duration, plural, utc
 
 _GROUPS_NAMED = 8
@@ -19,7 +19,7 @@ def view(plan: ReplayPlan) -> PlanView:
     kind = "topic" if plan.to == "topic" else "FIFO queue" if plan.fifo else "queue"
     facts = [
         ("what", _what(plan)),
-        ("from", f"topic {plan.source}, from {plan.begin} to {plan.until}"),
+        ("from", f"{'file' if plan.file else 'topic'} {plan.source}, from {plan.begin} to {plan.until}"),
         ("to", f"{kind} {plan.target}"),
         ("speed", f"at most {plan.rate:g} a second" if plan.rate else "as fast as the brokers take them"),
         ("guarantee", _guarantee(plan)),
@@ -31,6 +31,8 @@ def view(plan: ReplayPlan) -> PlanView:
     else:
         facts.append(("who sees it", f"the consumers of {plan.target} get these messages beside their own"))
         facts.append(("is kept", _attributes(plan)))
+    if plan.edit:
+        facts.append(("headers", plan.edit.words))
     facts.append(("job", plan.job or "named when it starts"))
     facts.append(("times", "UTC"))
     return PlanView(
@@ -40,7 +42,7 @@ def view(plan: ReplayPlan) -> PlanView:
         command=plan.command,
         target=plan.target,
         warnings=warnings(plan),
-        columns=("p", "from", "to", "offsets", "first record", "last record", "note"),
+        columns=("p", "from", "to", "lines" if plan.file else "offsets", "first record", "last record", "note"),
         rows=tuple(
             (
                 str(r.partition),
@@ -62,6 +64,13 @@ def to_json(plan: ReplayPlan) -> dict[str, Any]:
 
 
 def _what(plan: ReplayPlan) -> str:
+    if plan.picks:
+        what = f"{plural(sum(len(offsets) for _, offsets in plan.picks), 'record')} picked by hand"
+        what += f", those that match: {plan.where}" if plan.where is not None else ""
+        return what if plan.limit is None else f"{what}, at most {plan.limit:,}"
+    if plan.file:
+        what = f"the {plan.ranges[0].note} of the file" + (f" that match: {plan.where}" if plan.where else "")
+        return what if plan.limit is None else f"{what}, at most {plan.limit:,}"
     held = plural(plan.offsets, "offset")
     partitions = plural(sum(1 for r in plan.ranges if r.offsets), "partition")
     if plan.where is not None:
@@ -80,6 +89,9 @@ def _guarantee(plan: ReplayPlan) -> str:
 
 
 def _partitions(plan: ReplayPlan) -> str:
+    if plan.file:
+        numbers = "the number of each message's own partition" if plan.keeps_partitions else "by key"
+        return f"{numbers} ({plan.target_partitions} at the destination)"
     if plan.same_partitions:
         return f"the same numbers (both topics have {plan.partitions})"
     return f"by key ({plan.partitions} at the source, {plan.target_partitions} at the destination; murmur2 as in Java)"
@@ -120,13 +132,15 @@ def warnings(plan: ReplayPlan) -> tuple[str, ...]:
                 f"{plan.target} keeps records {duration(keeps)} by their own time: copies of older ones may be deleted "
                 "before anybody reads them."
             )
-        if not plan.same_partitions:
+        if plan.file:
+            lines.append("The file must stay as it is until the job is done: it is read again when the job is resumed.")
+        if not plan.same_partitions and not plan.file:
             lines.append(
                 "The numbers of partitions differ: order holds per key only, and records without a key scatter."
             )
         if plan.limit is not None:
             lines.append("With a limit one process does it: the same job started elsewhere takes it over.")
-        elif plan.rate is not None:
+        elif plan.rate is not None and not plan.file:
             lines.append("The rate is that of each process that shares the job.")
     else:
         lines.append(
@@ -140,7 +154,7 @@ def warnings(plan: ReplayPlan) -> tuple[str, ...]:
             f"{plan.source} is compacted: offsets whose records are compacted away are stepped over and counted."
         )
     if plan.joins:
-        how = "this process shares its work" if plan.to == "topic" else "it is resumed"
+        how = "it is resumed" if plan.alone else "this process shares its work"
         lines.append(f"A job named {plan.job} is there already: {how}, its ranges are used.")
     cut = sum("open transaction" in r.note for r in plan.ranges)
     if cut:

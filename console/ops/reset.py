@@ -174,7 +174,7 @@ def _apply(
         raise
     outcome = _judged(session, group, changes, refused, read, job.id, cancel.is_set(), second)
     outcome = replace(outcome, done=outcome.done + before, lines=(*raised, *outcome.lines))
-    journal.finish(
+    state = journal.finish(
         job.id,
         outcome.state,
         done=outcome.done,
@@ -182,7 +182,7 @@ def _apply(
         left=outcome.left,
         note="; ".join((*raised, *(f"{p.where}: {p.message}" for p in outcome.problems))),
     )
-    return outcome
+    return replace(outcome, state=state)
 
 
 def _watched(

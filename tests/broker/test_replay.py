@@ -283,7 +283,7 @@ def test_what_makes_no_sense_is_refused(kafka: str, session: Session, unique: Un
     assert copied(session, source, target, job=name).done == 3
     with pytest.raises(UsageError, match="is done"):
         copied(session, source, target, job=name)
-    with pytest.raises(Refused, match="with another destination, filter or limit"):
+    with pytest.raises(Refused, match="with another destination, filter, limit or edit"):
         replay.plan(session, source, f"kafka:{target}", job=name, limit=2)
 
 

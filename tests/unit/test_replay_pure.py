@@ -15,11 +15,12 @@ from console.errors import UsageError
 from console.history import History
 from console.kafka.marks import Mark, parse
 from console.model import Group, GroupPartition, Message, Problem, Status, TopicPartition
-from console.ops import replay, replay_plan
+from console.ops import replay, replay_plan, replay_ranges
 from console.ops.browse_filter import RecordWhere
 from console.ops.replay_message import attributes, dedup_id, group_of, outgoing
-from console.ops.replay_plan import Range, ReplayPlan, from_json
+from console.ops.replay_ranges import Range
 from console.ops.replay_unit import INTENT, Unit, restored
+from console.ops.replay_value import ReplayPlan, from_json
 from console.ops.replay_words import to_json, view
 from console.sqs.send import Outgoing
 
@@ -60,7 +61,7 @@ def planned(**how: Any) -> ReplayPlan:
     ],
 )
 def test_where_a_range_begins_or_ends(text: str, option: str, found: float | None) -> None:
-    bound, words = replay_plan._bound(text, NOW, option)
+    bound, words = replay_ranges._bound(text, NOW, option)
     assert bound == found
     assert type(bound) is type(found)
     assert words
@@ -82,7 +83,7 @@ def test_where_a_range_begins_or_ends(text: str, option: str, found: float | Non
 )
 def test_a_bound_that_makes_no_sense(text: str, option: str) -> None:
     with pytest.raises(UsageError, match=option):
-        replay_plan._bound(text, NOW, option)
+        replay_ranges._bound(text, NOW, option)
 
 
 @given(
@@ -94,7 +95,7 @@ def test_a_range_lies_in_the_log_and_before_undecided_records(
     log: tuple[int, int, int], start: int | None, end: int | None
 ) -> None:
     first, stable, high = log[0], log[0] + log[1], sum(log)
-    made = replay_plan._range(TopicPartition(0, start=first, end=high, stable_end=stable), start, end)
+    made = replay_ranges._range(TopicPartition(0, start=first, end=high, stable_end=stable), start, end)
     assert first <= made.start <= made.end <= stable
     wanted = range(max(first, start or 0), min(stable, stable if end is None else end))
     assert list(range(made.start, made.end)) == list(wanted)
@@ -292,7 +293,7 @@ def test_a_message_of_a_record() -> None:
     fifo = outgoing(record(b"x"), "t", "job", True, None)
     assert isinstance(fifo, Outgoing)
     assert fifo.group_id == "k"
-    assert fifo.dedup_id == dedup_id("t", record(b"x"), "job") != dedup_id("t", record(b"x"), "job2")
+    assert fifo.dedup_id == dedup_id("t", 2, 7, "job") != dedup_id("t", 2, 7, "job2")
 
 
 def test_attributes_are_at_most_ten_and_none_twice() -> None:
@@ -305,7 +306,7 @@ def test_attributes_are_at_most_ten_and_none_twice() -> None:
         ("e", None),
         (".f", b""),
     ]
-    made = attributes(record(b"x", b"\xff", [*headers, *((f"h{n}", b"v") for n in range(20))]), "t", "job")
+    made = attributes(record(b"x", b"\xff", [*headers, *((f"h{n}", b"v") for n in range(20))]), "job")
     assert len(made) == 10
     assert made["a"]["StringValue"] == "1"
     assert made["logq-key"] == {"DataType": "Binary", "BinaryValue": b"\xff"}
