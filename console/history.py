@@ -188,7 +188,10 @@ class History:
                     if not snapshot.topics:  # one group was looked at by itself
                         self._note_end((p.topic, p.partition), at, p.start, p.end, p.stable_end)
                     if p.committed is not None and p.end is not None:
-                        commits = self._commits.setdefault((group.name, p.topic, p.partition), Commits())
+                        row = (group.name, p.topic, p.partition)
+                        commits = self._commits.get(row)
+                        if commits is None:
+                            commits = self._commits[row] = Commits()
                         commits.note(Point(at, p.committed, p.end, p.start or 0))
                 lag = group.lag
                 if lag is not None:

@@ -122,16 +122,19 @@ class GroupPartition:
     @property
     def lag(self) -> int | None:
         """Records between the group and the end: end - max(committed, log start), at least 0; None when unknown."""
-        if self.committed is None or self.end is None:
+        committed, end, start = self.committed, self.end, self.start
+        if committed is None or end is None:
             return None
-        return max(0, self.end - max(self.committed, self.start or 0))
+        behind = end - (start if start is not None and start > committed else committed)
+        return behind if behind > 0 else 0
 
     @property
     def lost(self) -> int | None:
         """Records that expired before the group read them: max(0, log start - committed); None when unknown."""
-        if self.committed is None or self.start is None:
+        committed, start = self.committed, self.start
+        if committed is None or start is None:
             return None
-        return max(0, self.start - self.committed)
+        return start - committed if start > committed else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +163,13 @@ class Group:
     @property
     def lag(self) -> int | None:
         """The sum over partitions with a known lag; None when there is none. No commit is left out, not taken as 0."""
-        known = [p.lag for p in self.partitions or () if p.lag is not None]
+        known = [lag for p in self.partitions or () if (lag := p.lag) is not None]
         return sum(known) if known else None
 
     @property
     def lost(self) -> int | None:
         """The sum of lost records over partitions where it is known; None when there is none."""
-        known = [p.lost for p in self.partitions or () if p.lost is not None]
+        known = [lost for p in self.partitions or () if (lost := p.lost) is not None]
         return sum(known) if known else None
 
     @property

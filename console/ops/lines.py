@@ -30,8 +30,8 @@ def when(at: float | None) -> str | None:
 
 def raw(value: str | bytes | None) -> str | dict[str, str] | None:
     """Text as it is; bytes (or surrogate-escaped text) that are not UTF-8 as `{"base64": …}`."""
-    if value is None:
-        return None
+    if value is None or (isinstance(value, str) and value.isascii()):
+        return value
     data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
     if isinstance(value, str):
         try:
