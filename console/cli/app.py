@@ -15,7 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "group": ("console.cli.group", "Consumer groups: list, show, reset offsets."),
     "topic": ("console.cli.topic", "Topics: list, show, browse the newest records."),
     "replay": ("console.cli.replay", "Copy a bounded range of a topic to another topic or a queue."),
-    "queue": ("console.cli.queue", "SQS queues: list, show, peek."),
+    "queue": ("console.cli.queue", "SQS queues: list, show, peek, purge."),
     "dlq": ("console.cli.dlq", "Dead-letter queues and topics: list, show, redrive."),
     "job": ("console.cli.job", "The journal of changes: list, show, resume, cancel, undo, receipt."),
     "doctor": ("console.cli.doctor", "What can be reached and what is allowed, with the remedy."),

@@ -94,11 +94,15 @@ def _asks() -> bool:
 
 
 def confirm(run: Run, view: PlanView) -> None:
-    """Ask on the terminal. A production profile wants the target's name; Enter alone is no. Raises `Refused`."""
+    """Ask on the terminal. A production profile and a purge want the target's name; Enter alone is no.
+
+    Raises `Refused`.
+    """
     if not _asks():
         raise Refused(f"refused to {view.title}: there is no terminal to confirm at; add --yes")
-    if run.settings.production:
-        question = f"production: type the name {text.safe(view.target)} to go on: "
+    if view.typed(run.settings.production):
+        why = "production" if run.settings.production else view.title
+        question = f"{text.safe(why)}: type the name {text.safe(view.target)} to go on: "
         agreed = _answer(question) == view.target
     else:
         agreed = _answer(f"{text.safe(view.title)}? [y/N] ").lower() in ("y", "yes")

@@ -211,8 +211,8 @@ def pause_job(run: Run, /, job: str, execute: bool, yes: bool) -> None:
 def undo_job(
     run: Run, /, job: str, export: bool, execute: bool, yes: bool, wait_empty: bool, wait_limit: str, reread: str
 ) -> None:
-    """Bring back what a change replaced, where that is possible: the offsets before a reset."""
-    from console.ops import reset
+    """Bring back what a change replaced or deleted, where that is possible: a reset's offsets, a purge's messages."""
+    from console.ops import purge_undo, reset
 
     if export and execute:
         raise UsageError("--export prints offsets and --execute applies them: give one of them")
@@ -220,6 +220,15 @@ def undo_job(
     guard(run, f"undo job {job}", execute, yes)
     session = _session(run)
     found = session.journal.job(job)
+    if found.kind == "purge":
+        planned = purge_undo.plan(session, found.id)
+        sending = Change(
+            purge_undo.view(planned),
+            purge_undo.to_json(planned),
+            lambda cancel, on_progress: purge_undo.run(session, planned, cancel, on_progress),
+            idle=purge_undo.idle(planned),
+        )
+        raise click.exceptions.Exit(carry_out(run, sending, execute, yes))
     if found.kind not in ("reset", "undo"):
         raise UsageError(
             f"job {found.id} cannot be undone: a {found.kind} gives messages to consumers that may have them already; "

@@ -1,4 +1,4 @@
-"""`logq queue`: SQS queues and, on request, a careful look inside."""
+"""`logq queue`: SQS queues, on request a careful look inside, and emptying one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import click
 
 from console import text
 from console.cli import shapes
+from console.cli.change import Change, carry_out, executing, guard
 from console.cli.messages import MESSAGE_COLUMNS
 from console.cli.options import NounGroup
 from console.cli.output import Answer, Column, emit, facts, note, table
@@ -15,7 +16,7 @@ from console.model import Queue, Severity
 
 @click.group("queue", cls=NounGroup)
 def command() -> None:
-    """SQS queues: list, show, peek."""
+    """SQS queues: list, show, peek, purge."""
 
 
 def _severity(queue: Queue) -> Severity:
@@ -148,3 +149,28 @@ def peek_queue(run: Run, queue: str, most: int, force: bool) -> None:
     )
     if run.output != "json":
         note(f"{seen.note}; {seen.budget.note}" if seen.budget.note else seen.note)
+
+
+@command.command("purge")
+@click.argument("queue")
+@click.option("--no-save", is_flag=True, help="By SQS's own PurgeQueue: at once, in flight too, and gone for good.")
+@executing
+@click.pass_obj
+def purge_queue(run: Run, queue: str, no_save: bool, execute: bool, yes: bool) -> None:
+    """Empty a queue: the plan, and with --execute the change.
+
+    Each message is saved in the journal, then deleted; job undo sends what was saved to the queue again.
+    """
+    from console.ops import purge
+
+    guard(run, f"purge {queue}", execute, yes)
+    session = run.session
+    session.require_sqs()
+    planned = purge.plan(session, queue, save=not no_save)
+    change = Change(
+        purge.view(planned),
+        purge.to_json(planned),
+        lambda cancel, on_progress: purge.run(session, planned, cancel, on_progress),
+        idle=purge.idle(planned),
+    )
+    raise click.exceptions.Exit(carry_out(run, change, execute, yes))

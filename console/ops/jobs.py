@@ -25,7 +25,6 @@ CANCEL_WAIT_S = 5.0
 _NO_UNDO = {
     "redrive": "a redrive cannot be undone: consumers may have the messages already; its receipt names them",
     "replay": "a replay cannot be undone: consumers may have the records already; its receipt names them",
-    "purge": "a purge cannot be undone: what was deleted is gone",
 }
 
 
@@ -76,6 +75,14 @@ def resume(
         from console.ops import redrive
 
         return redrive.resume(session, job.id, stop, watch)
+    if job.kind == "purge":
+        from console.ops import purge
+
+        return purge.resume(session, job.id, stop, watch)
+    if job.kind == "undo" and job.source.startswith("sqs:"):
+        from console.ops import purge_undo
+
+        return purge_undo.resume(session, job.id, stop, watch)
     if job.kind in ("reset", "undo"):
         from console.ops import reset
 
@@ -93,7 +100,7 @@ def undo(
     cancel: threading.Event | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Outcome:
-    """Bring back what a job replaced, where that is possible: the offsets before a reset.
+    """Bring back what a job replaced or deleted, where that is possible: a reset's offsets, a purge's saved messages.
 
     Raises `NotFound`, `UsageError` for a kind that cannot be undone (and why), `Refused` when read-only.
     """
@@ -101,6 +108,11 @@ def undo(
     job = session.journal.job(job_id)
     if job.kind in _NO_UNDO:
         raise UsageError(f"job {job.id}: {_NO_UNDO[job.kind]}")
+    if job.kind == "purge":
+        from console.ops import purge_undo
+
+        planned = purge_undo.plan(session, job.id)
+        return purge_undo.run(session, planned, cancel or threading.Event(), on_progress or _ignore)
     from console.ops import reset
 
     return reset.undo(session, job.id, cancel or threading.Event(), on_progress or _ignore)

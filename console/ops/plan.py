@@ -26,3 +26,7 @@ class PlanView:
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
     undo: str = ""
+
+    def typed(self, production: bool) -> bool:
+        """Whether the target's name has to be typed: on a production profile, and before anything is deleted."""
+        return production or self.kind == "purge"

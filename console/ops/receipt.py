@@ -43,6 +43,17 @@ _TOPIC_WORDS = {
 }
 """The same for records of a dead-letter topic, which cannot be deleted."""
 
+_PURGE_WORDS = {
+    "SPOOLED": "saved; perhaps not deleted",
+    "DELETED": "saved and deleted; job undo sends it again",
+    "FAILED": "not deleted",
+    "RESTORING": "an undo was about to send it again; it may have arrived",
+    "RESTORED": "sent again by an undo",
+    "ASKED": "SQS was asked to purge; its answer is not known",
+    "TAKEN": "SQS took the purge",
+}
+"""The same for a purge."""
+
 
 def receipt(session: Session, job_id: str, form: str = "md") -> str:
     """The receipt of a job as Markdown (`md`) or one JSON object a line (`jsonl`).
@@ -124,7 +135,7 @@ def _markdown(journal: Journal, job: Job) -> Iterator[str]:
     yield ""
     counts = sorted(journal.counts(job.id).items())
     of_topic = job.kind == "redrive" and job.source.startswith("kafka:")
-    words = {**_WORDS, **_TOPIC_WORDS} if of_topic else _WORDS
+    words = {**_WORDS, **(_TOPIC_WORDS if of_topic else _PURGE_WORDS if job.kind == "purge" else {})}
     yield from _table(
         ("outcome", "count", "meaning"), [(state, count(many), words.get(state, "")) for state, many in counts]
     )

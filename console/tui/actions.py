@@ -77,6 +77,18 @@ ACTIONS: Final[tuple[Action, ...]] = (
         commands=("redrive",),
     ),
     Action(
+        "purge",
+        ("X",),
+        "purge",
+        "empty a queue, saved first or by SQS itself: a plan first, then its name typed",
+        "Change",
+        _on("queue", "dlqs", "dlq"),
+        _on("dlq", "queue", "message", "cluster"),
+        mutating=True,
+        importance=20,
+        commands=("purge",),
+    ),
+    Action(
         "resume",
         ("r",),
         "resume",

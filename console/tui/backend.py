@@ -197,6 +197,13 @@ class Backend:
         plan = redrive.plan(self.session, dlq, ids=wish.ids, limit=wish.limit, rate=wish.rate, engine=wish.engine)
         return Change(redrive.view(plan), lambda cancel, on: redrive.run(self.session, plan, cancel, on))
 
+    def plan_purge(self, queue: str, save: bool) -> Change:
+        """What emptying a queue would do."""
+        from console.ops import purge
+
+        plan = purge.plan(self.session, queue, save=save)
+        return Change(purge.view(plan), lambda cancel, on: purge.run(self.session, plan, cancel, on), purge.idle(plan))
+
     def jobs(self) -> tuple[Job, ...]:
         """The newest jobs of the journal."""
         return self.session.journal.jobs(200)
@@ -227,9 +234,16 @@ class Backend:
         )
 
     def plan_undo(self, job: Job) -> Change:
-        """What undoing a job would do: for a reset, the diff back."""
-        from console.ops import jobs, reset
+        """What undoing a job would do: for a reset, the diff back; for a purge, what is sent again."""
+        from console.ops import jobs, purge_undo, reset
 
+        if job.kind == "purge":
+            again = purge_undo.plan(self.session, job.id)
+            return Change(
+                purge_undo.view(again),
+                lambda cancel, on: purge_undo.run(self.session, again, cancel, on),
+                purge_undo.idle(again),
+            )
         if job.kind in ("reset", "undo"):
             plan = reset.plan_undo(self.session, job.id)
             idle = "" if plan.changes else "every partition is where it was before"

@@ -67,7 +67,7 @@ def confirm(screen: ConsoleScreen, plan: Callable[[], Change]) -> None:
 
 
 def dialog(view: PlanView, production: bool) -> PlanDialog:
-    """The question for a plan; a production profile wants the target's name typed out."""
+    """The question for a plan; a production profile and a purge want the target's name typed out."""
     facts = view.facts + ((("undo", view.undo),) if view.undo else ())
     return PlanDialog(
         view.title,
@@ -76,8 +76,8 @@ def dialog(view: PlanView, production: bool) -> PlanDialog:
         columns=view.columns,
         rows=view.rows,
         command=view.command,
-        typed=view.target if production else None,
-        danger=production,
+        typed=view.target if view.typed(production) else None,
+        danger=view.typed(production),
     )
 
 
@@ -195,6 +195,30 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return found if 0 < found < 1e12 else None
+
+
+# ---------------------------------------------------------------- purge
+
+
+def purge(screen: ConsoleScreen, subject: Subject) -> None:
+    """Ask how a queue should be emptied, then plan it; a topic has no such thing."""
+    target = subject.target
+    if not target.startswith("sqs:"):
+        screen.console.say(f"{safe(subject.name, 80)} is a topic: its records go by retention")
+        return
+    fields = (Field("how", "how", (("save", "saved first"), ("native", "PurgeQueue, nothing saved"))),)
+    words = {
+        "save": "each message is saved in the journal, then deleted: job undo sends it again. enter shows the plan",
+        "native": "SQS deletes all at once, in flight and delayed too; nothing brings it back. enter shows the plan",
+    }
+
+    def answered(values: dict[str, str] | None) -> None:
+        if values is not None:
+            save = values["how"] == "save"
+            confirm(screen, lambda: screen.console.backend.plan_purge(target, save))
+
+    form = Form(f"purge {safe(target, 100)}", fields, lambda values: "", lambda values: words[values["how"]])
+    screen.app.push_screen(form, answered)
 
 
 # ---------------------------------------------------------------- browse

@@ -21,6 +21,7 @@ from console.model import (
     Group,
     GroupPartition,
     Job,
+    JobKind,
     JobState,
     KafkaSnapshot,
     LagSource,
@@ -325,10 +326,10 @@ def job(state: JobState = "done", **more: Any) -> Job:
     )
 
 
-def plan_view(kind: str = "reset", target: str = "billing", rows: int = 6) -> PlanView:
+def plan_view(kind: JobKind = "reset", target: str = "billing", rows: int = 6) -> PlanView:
     """A plan in words."""
     return PlanView(
-        kind="reset" if kind == "reset" else "redrive",
+        kind=kind,
         title=f"{kind} {target}",
         facts=(("what", f"{rows} partitions to the earliest record held"), ("replays", "180,000 records")),
         command=f"logq -p prod-eu group {kind} {target} --to-earliest --execute",
@@ -395,6 +396,10 @@ class FakeBackend(Backend):
     def plan_redrive(self, dlq: str, wish: RedriveWish) -> Change:
         self.asked.append(("plan_redrive", dlq, wish))
         return self._change(plan_view("redrive", dlq.removeprefix("sqs:"), 1))
+
+    def plan_purge(self, queue: str, save: bool) -> Change:
+        self.asked.append(("plan_purge", queue, save))
+        return self._change(plan_view("purge", queue.removeprefix("sqs:"), 1))
 
     def _change(self, view: PlanView) -> Change:
         def run(cancel: threading.Event, on_progress: Callable[[Progress], None]) -> Outcome:

@@ -124,6 +124,38 @@ async def test_production_goes_on_once_the_name_stands_there() -> None:
         await until_seen(pilot, "✔ done")
 
 
+async def test_a_purge_wants_the_name_typed_on_any_profile() -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        app.run_command("dlq image-resize-jobs-dlq")
+        await until_seen(pilot, "failures 4")
+        await pilot.press("X")
+        await until_seen(pilot, "purge sqs:image-resize-jobs-dlq", "saved first")
+        await pilot.press("enter")
+        await until_seen(pilot, "type image-resize-jobs-dlq to go on")
+        await pilot.press("right", "enter")
+        await pilot.pause()
+        assert not any(asked[0] == "run" for asked in backend_of(app).asked), "Apply is off, so enter was Cancel"
+        await pilot.press("X")
+        await until_seen(pilot, "saved first")
+        await pilot.press("enter")
+        await until_seen(pilot, "type image-resize-jobs-dlq to go on")
+        app.screen.query_one("#plan--name").focus()
+        await pilot.press(*"image-resize-jobs-dlq", "enter", "enter")
+        await until_seen(pilot, "✔ done")
+    assert ("plan_purge", "sqs:image-resize-jobs-dlq", True) in backend_of(app).asked
+
+
+async def test_a_topic_is_not_purged() -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        app.run_command("dlq orders.DLT")
+        await until_seen(pilot, "failures")
+        await pilot.press("X")
+        await until_seen(pilot, "its records go by retention")
+    assert not [asked for asked in backend_of(app).asked if asked[0] == "plan_purge"]
+
+
 async def test_redrive_of_all_of_some_and_with_limits() -> None:
     app = fake_app()
     async with opened(app) as pilot:

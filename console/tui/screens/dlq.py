@@ -105,6 +105,12 @@ class DlqsScreen(ConsoleScreen):
         if found is not None:
             flows.redrive(self, found)
 
+    def do_purge(self) -> None:
+        """Empty the queue under the cursor."""
+        found = self.subject()
+        if found is not None:
+            flows.purge(self, found)
+
     def do_browse(self) -> None:
         """Its messages, without clusters."""
         found = self.subject()
@@ -304,6 +310,15 @@ class DlqScreen(ConsoleScreen):
             ring = [self.detail] if self.has_class("-narrow") else [self.list.grid, self.detail]
         here = next((index for index, widget in enumerate(ring) if widget.has_focus), 0)
         ring[(here + step) % len(ring)].focus()
+
+    def do_purge(self) -> None:
+        """Empty the dead-letter queue, after the plan and its name typed out."""
+        if self._loading or self._changed:
+            self.console.say(
+                "still reading it; a moment" if self._loading else "a change is running; purge when it is over"
+            )
+            return
+        flows.purge(self, Subject("dlq", self.target.partition(":")[2], self.letters, self.target))
 
     def do_redrive(self) -> None:
         """Plan a redrive: of what is marked, of the failure under the cursor, or of all."""

@@ -96,6 +96,10 @@ class QueueScreen(ConsoleScreen):
         """Redrive its dead-letter queue, or itself when it is one."""
         flows.redrive_of(self, self.subject())
 
+    def do_purge(self) -> None:
+        """Empty it, after the plan and its name typed out."""
+        flows.purge(self, self.subject())
+
     def words(self) -> tuple[str, ...]:
         """`logq queue show`."""
         return ("queue", "show", self.queue_name)
