@@ -183,7 +183,7 @@ class LogqApp(App[int]):
     # ------------------------------------------------------------ what is seen
 
     def on_snapshot_arrived(self, event: feed.SnapshotArrived) -> None:
-        """A side was looked at: into the store, then to the screen on top."""
+        """A side was looked at: into the store, then to the screen on top (none is left while the app closes)."""
         if event.picture is not None:
             changed = self.store.arrived(event.side, event.picture, event.generation)
         else:
@@ -191,9 +191,10 @@ class LogqApp(App[int]):
         if not changed:
             return
         self.store.attention = self._attention()
-        if isinstance(self.screen, ConsoleScreen):
-            self.screen.refresh_top()
-            self.screen.store_changed()
+        top = self.screen_stack[-1] if self.screen_stack else None
+        if isinstance(top, ConsoleScreen):
+            top.refresh_top()
+            top.store_changed()
 
     def _attention(self) -> tuple[Attention, ...]:
         kafka, sqs = self.store.kafka, self.store.sqs

@@ -17,6 +17,7 @@ from textual.screen import ModalScreen
 from console.errors import Unreachable
 from console.model import Status
 from console.tui.app import LogqApp
+from console.tui.feed import SnapshotArrived
 from console.tui.screens.home import HomeScreen
 
 
@@ -313,3 +314,13 @@ async def test_enter_typed_before_a_form_is_there_does_not_answer_it() -> None:
         await pilot.pause(0.5)
         assert app.is_running
         assert app._exception is None
+
+
+async def test_a_picture_that_comes_while_the_app_closes_harms_nothing() -> None:
+    app = fake_app()
+    async with opened(app):
+        picture = app.store.kafka
+    assert picture is not None
+    assert not app.screen_stack, "closing has taken the screens away"
+    app.on_snapshot_arrived(SnapshotArrived("kafka", 1_000, picture))
+    assert app.return_code in (0, None)
