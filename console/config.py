@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from console.errors import NotFound, UsageError
 
 DEFAULT_TIMEOUT = 10.0
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_CONNECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SECRET = re.compile(r"password|secret|token|\.key$|key\.pem|private", re.IGNORECASE)
 
 
@@ -36,12 +37,25 @@ class KafkaSettings:
 
 @dataclass(frozen=True, slots=True)
 class SqsSettings:
-    """How to reach SQS; what is None comes from boto3's own chain (environment, shared files, instance role)."""
+    """How to reach SQS; what is None comes from boto3's own chain (environment, shared files, instance role).
+
+    `name` is set where a profile has several connections: their queues are called `NAME/QUEUE`. `queues` (shell
+    patterns), `name_prefix` and `tags` limit which queues are listed.
+    """
 
     region: str | None = None
     aws_profile: str | None = None
     endpoint_url: str | None = None
     name_prefix: str | None = None
+    name: str = ""
+    queues: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    cloudwatch_endpoint_url: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people: its name, address or region; "" when boto3's chain decides."""
+        return self.name or self.endpoint_url or self.region or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +65,7 @@ class Settings:
     profile: str | None = None
     kafka: KafkaSettings | None = None
     sqs: SqsSettings | None = None
+    sqs_more: tuple[SqsSettings, ...] = ()
     read_only: bool = False
     production: bool = False
     timeout: float = DEFAULT_TIMEOUT
@@ -58,6 +73,11 @@ class Settings:
     dead_letter_topics: tuple[str, ...] = ()
     theme: str | None = None
     state_dir: Path = field(default_factory=lambda: default_state_dir())
+
+    @property
+    def sqs_all(self) -> tuple[SqsSettings, ...]:
+        """Every connection to SQS: accounts and regions side by side."""
+        return (self.sqs, *self.sqs_more) if self.sqs is not None else ()
 
     @property
     def label(self) -> str:
@@ -78,11 +98,15 @@ class _SqsTable(msgspec.Struct, forbid_unknown_fields=True):
     aws_profile: str | None = None
     endpoint_url: str | None = None
     name_prefix: str | None = None
+    name: str | None = None
+    queues: list[str] = []
+    tags: dict[str, str] = {}
+    cloudwatch_endpoint_url: str | None = None
 
 
 class _ProfileTable(msgspec.Struct, forbid_unknown_fields=True):
     kafka: _KafkaTable | None = None
-    sqs: _SqsTable | None = None
+    sqs: _SqsTable | list[_SqsTable] | None = None
     read_only: bool = False
     production: bool = False
     stall_seconds: float = 30.0
@@ -162,12 +186,40 @@ def resolve(path: Path, profile: str | None = None, required: bool = False) -> S
             properties["sasl.password"] = _run_secret(table.kafka.password_command, name)
         settings = replace(settings, kafka=KafkaSettings(_expand(table.kafka.bootstrap, name), properties))
     if table.sqs:
-        texts = {
-            key: None if value is None else _expand(value, name)
-            for key, value in msgspec.structs.asdict(table.sqs).items()
-        }
-        settings = replace(settings, sqs=SqsSettings(**texts))
+        tables_of = table.sqs if isinstance(table.sqs, list) else [table.sqs]
+        several = len(tables_of) > 1
+        found = tuple(_sqs_settings(one, name, several) for one in tables_of)
+        if several and len({one.name for one in found}) < len(found):
+            raise UsageError(
+                f"profile {name!r}: two of its SQS connections are called the same "
+                f"({', '.join(one.name for one in found)}); give each a name of its own"
+            )
+        settings = replace(settings, sqs=found[0], sqs_more=found[1:])
     return settings
+
+
+def _sqs_settings(table: _SqsTable, profile: str, several: bool) -> SqsSettings:
+    """One connection; among several it needs a name, which its AWS profile or region can be."""
+
+    def text(value: str | None) -> str | None:
+        return None if value is None else _expand(value, profile)
+
+    name = text(table.name) or text(table.aws_profile) or text(table.region) or ""
+    if several and not _CONNECTION.fullmatch(name):
+        raise UsageError(
+            f"profile {profile!r}: an SQS connection among several needs a name of letters, digits, '-', '_' and '.', "
+            f"not {name!r}: it stands before its queues, NAME/QUEUE"
+        )
+    return SqsSettings(
+        region=text(table.region),
+        aws_profile=text(table.aws_profile),
+        endpoint_url=text(table.endpoint_url),
+        name_prefix=text(table.name_prefix),
+        name=name if several else "",
+        queues=tuple(_expand(pattern, profile) for pattern in table.queues),
+        tags={key: _expand(value, profile) for key, value in table.tags.items()},
+        cloudwatch_endpoint_url=text(table.cloudwatch_endpoint_url),
+    )
 
 
 def with_overrides(
@@ -178,10 +230,15 @@ def with_overrides(
     region: str | None = None,
     aws_profile: str | None = None,
     endpoint_url: str | None = None,
+    queues: Sequence[str] = (),
+    queue_tags: Mapping[str, str] | None = None,
     read_only: bool = False,
     timeout: float | None = None,
 ) -> Settings:
     """Settings with a command's options on top; an SQS option alone is enough to have an SQS side.
+
+    Of a profile with several SQS connections an address makes one again: that one. `queues` and `queue_tags` limit what
+    every connection lists.
 
     `read_only` only ever adds: an option cannot make a read-only profile writable. Raises `UsageError` when `-X` is
     given without any Kafka side.
@@ -193,19 +250,29 @@ def with_overrides(
         if kafka is None:
             raise UsageError("-X sets a Kafka property, but there is no Kafka side: add -b HOST:PORT or a profile")
         kafka = replace(kafka, properties={**kafka.properties, **properties})
-    sqs = settings.sqs
+    sqs, more = settings.sqs, settings.sqs_more
     if region or aws_profile or endpoint_url:
-        base = sqs or SqsSettings()
+        base = sqs if sqs is not None and not more else SqsSettings()
+        more = ()
         sqs = replace(
             base,
             region=region or base.region,
             aws_profile=aws_profile or base.aws_profile,
             endpoint_url=endpoint_url or base.endpoint_url,
         )
+    if queues or queue_tags:
+        if sqs is None:
+            raise UsageError("--queues and --queue-tag limit SQS queues, but there is no SQS side: add --region NAME")
+        sqs, *others = (
+            replace(one, queues=tuple(queues) or one.queues, tags={**one.tags, **(queue_tags or {})})
+            for one in (sqs, *more)
+        )
+        more = tuple(others)
     return replace(
         settings,
         kafka=kafka,
         sqs=sqs,
+        sqs_more=more,
         read_only=settings.read_only or read_only,
         timeout=timeout if timeout is not None else settings.timeout,
     )
@@ -217,16 +284,23 @@ def redacted(settings: Settings) -> dict[str, Any]:
         "bootstrap": settings.kafka.bootstrap,
         "properties": {k: "(hidden)" if _SECRET.search(k) else v for k, v in sorted(settings.kafka.properties.items())},
     }
-    sqs = settings.sqs and {
-        "region": settings.sqs.region,
-        "aws_profile": settings.sqs.aws_profile,
-        "endpoint_url": settings.sqs.endpoint_url,
-        "name_prefix": settings.sqs.name_prefix,
-    }
+    sqs = [
+        {
+            **({"name": one.name} if one.name else {}),
+            "region": one.region,
+            "aws_profile": one.aws_profile,
+            "endpoint_url": one.endpoint_url,
+            "name_prefix": one.name_prefix,
+            "queues": list(one.queues),
+            "tags": dict(one.tags),
+            "cloudwatch_endpoint_url": one.cloudwatch_endpoint_url,
+        }
+        for one in settings.sqs_all
+    ]
     return {
         "profile": settings.profile,
         "kafka": kafka,
-        "sqs": sqs,
+        "sqs": None if not sqs else sqs[0] if len(sqs) == 1 else sqs,
         "read_only": settings.read_only,
         "production": settings.production,
         "stall_seconds": settings.stall_seconds,
@@ -273,6 +347,9 @@ region = "eu-west-1"
 # endpoint_url = "http://127.0.0.1:9324"
 # aws_profile = "work"                 # boto3's own credential chain otherwise
 # name_prefix = "orders-"              # list only queues that start so
+# queues = ["orders-*", "*-dlq"]        # or only those that fit one of these patterns
+# tags = {team = "shop"}               # and only those with these tags
+# cloudwatch_endpoint_url = "http://127.0.0.1:4566"   # for the age of the oldest message, beside an endpoint_url
 
 [profiles.prod]
 read_only = true                       # nothing that changes anything is offered
@@ -283,6 +360,16 @@ dead_letter_topics = ["*.parked"]      # beside *.DLT, *-dlq, *.dlq, dlq.*, *-de
 [profiles.prod.kafka]
 bootstrap = "b-1.example:9096,b-2.example:9096"
 password_command = "pass show kafka/prod"   # its output becomes sasl.password
+
+[[profiles.prod.sqs]]                  # several accounts and regions: queues are then called eu/NAME and us/NAME
+name = "eu"
+region = "eu-west-1"
+aws_profile = "shop-prod"
+
+[[profiles.prod.sqs]]
+name = "us"
+region = "us-east-1"
+aws_profile = "shop-prod"
 
 [profiles.prod.kafka.properties]       # librdkafka's names
 "security.protocol" = "SASL_SSL"

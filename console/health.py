@@ -277,7 +277,8 @@ def is_dead_letter_queue(queue: Queue) -> bool:
 def queue_health(queue: Queue, history: History) -> Queue:
     """The queue with status, reason and trend."""
     status, reason = _queue_status(queue)
-    return replace(queue, status=status, reason=reason, trend=history.depth_trend(queue.url))
+    trend, net = history.depth_trend(queue.url), history.net_rate(queue.url)
+    return replace(queue, status=status, reason=reason, trend=trend, net_rate=net)
 
 
 def _queue_status(queue: Queue) -> tuple[Status, str]:

@@ -30,6 +30,20 @@ _EMPTY = frozenset({"", "empty", "dead"})
 _REBALANCING = frozenset({"preparingrebalance", "completingrebalance", "assigning", "reconciling"})
 
 
+NET_WINDOW = 130.0
+"""Seconds that a queue's net rate looks back: two looks at a queue that is off the screen."""
+
+NET_LEAST = 3.0
+
+
+class Depth(NamedTuple):
+    """One look at a queue: visible messages, and all it holds."""
+
+    at: float
+    visible: float
+    held: float
+
+
 class Point(NamedTuple):
     """One look at one partition of one group; None where it was not known."""
 
@@ -170,7 +184,7 @@ class History:
         self._held: dict[tuple[str, int], tuple[int, float]] = {}
         self._activity: dict[str, Activity] = {}
         self._lags: dict[str, list[tuple[float, float]]] = {}
-        self._depths: dict[str, list[tuple[float, float]]] = {}
+        self._depths: dict[str, list[Depth]] = {}
 
     def note_kafka(self, snapshot: KafkaSnapshot) -> None:
         """Take one look at the Kafka side; what was not seen for a quarter of an hour is forgotten."""
@@ -217,13 +231,16 @@ class History:
             self._held[key] = (stable_end, at)
 
     def note_sqs(self, snapshot: SqsSnapshot) -> None:
-        """Take one look at the SQS side: how many messages are visible in each queue."""
+        """Take one look at the SQS side: how many messages each queue holds. What was not asked again is no look."""
         with self._lock:
             for queue in snapshot.queues:
+                at = queue.seen_at if queue.seen_at is not None else snapshot.at
                 if queue.visible is not None:
                     ring = self._depths.setdefault(queue.url, [])
-                    if not ring or ring[-1][0] < snapshot.at:
-                        _append(ring, (snapshot.at, float(queue.visible)))
+                    if not ring or ring[-1].at < at:
+                        held = queue.visible + (queue.in_flight or 0) + (queue.delayed or 0)
+                        _append(ring, Depth(at, float(queue.visible), float(held)))
+            self._depths = {url: r for url, r in self._depths.items() if r[-1].at >= snapshot.at - _FORGET_AFTER}
 
     def commits(self, group: str, topic: str, partition: int) -> Commits | None:
         """The past of one partition of one group, None when it was never seen with a commit."""
@@ -287,7 +304,22 @@ class History:
 
     def depth_trend(self, queue_url: str) -> tuple[float, ...]:
         """The queue's visible messages over the time observed, at most `TREND` values, oldest first."""
-        return self._trend(self._depths.get(queue_url, []))
+        return self._trend([(look.at, look.visible) for look in self._depths.get(queue_url, [])])
+
+    def net_rate(self, queue_url: str) -> float | None:
+        """Messages a second that a queue gains (negative: loses), over about the last `NET_WINDOW` seconds.
+
+        What is visible, in flight and delayed together: a receive alone changes nothing. None until two looks at least
+        a few seconds apart exist. SQS's counts are approximate, and so is this.
+        """
+        with self._lock:
+            ring = self._depths.get(queue_url, [])
+            if len(ring) < 2:
+                return None
+            last = ring[-1]
+            first = next((look for look in ring[:-1] if look.at >= last.at - NET_WINDOW), ring[-2])
+        span = last.at - first.at
+        return (last.held - first.held) / span if span >= NET_LEAST else None
 
     def behind(self, p: GroupPartition, now: float) -> tuple[float | None, LagSource | None]:
         """How many seconds a partition's group is behind, from our own (end offset, time) looks.

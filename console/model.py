@@ -261,7 +261,8 @@ class Queue:
     """A queue with its approximate counts. `dlq` is the name of its dead-letter queue, `dlq_of` the queues it serves.
 
     `dlq_count` is how many messages lie in its dead-letter queue, when that was seen. `oldest_seconds` comes from
-    CloudWatch alone (`oldest_reason` says why it is missing). `extra` holds the other attributes as SQS names them.
+    CloudWatch alone (`oldest_reason` says why it is missing). `net_rate` is what comes in less what goes out, messages
+    a second, from our own looks. `extra` holds the other attributes as SQS names them.
     """
 
     name: str
@@ -282,6 +283,7 @@ class Queue:
     visibility_timeout: int | None = None
     extra: tuple[tuple[str, str], ...] = ()
     trend: tuple[float, ...] = ()
+    net_rate: float | None = None
     seen_at: float | None = None
     status: Status = Status.UNKNOWN
     reason: str = ""
@@ -295,7 +297,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class SqsSnapshot:
-    """The SQS side at one moment; `requests` is how many API requests this look cost."""
+    """The SQS side at one moment; `requests` is what this look cost, `…_so_far` (at AWS's prices) the whole run."""
 
     at: float
     region: str | None = None
@@ -304,6 +306,8 @@ class SqsSnapshot:
     problems: tuple[Problem, ...] = ()
     requests: int = 0
     complete: bool = True
+    requests_so_far: int = 0
+    dollars_so_far: float | None = None
 
 
 # ---------------------------------------------------------------- messages

@@ -54,6 +54,11 @@ class Poller(Generic[T]):
         self._stopped = True
         self._wake.set()
 
+    @property
+    def paused(self) -> bool:
+        """Whether it rests until `resume` or `now`."""
+        return self._paused
+
     def pause(self) -> None:
         """Look no more until `resume` or `now`; for what nothing shows."""
         self._paused = True

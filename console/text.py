@@ -8,6 +8,7 @@ by eye: ESC becomes `␛`, C1 `\\x9b`, bidi and invisible characters `\\u202e`, 
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -165,6 +166,16 @@ def size(number: int | None) -> str:
         if abs(value) < 1024:
             return f"{value:.1f} {unit}"
     return f"{value / 1024:.1f} TiB"
+
+
+def dollars(amount: float) -> str:
+    """US dollars: "$0", "$0.00042" (two digits that matter below a cent), "$0.13", "$1,204.50"."""
+    if amount == 0:
+        return "$0"
+    if amount >= 0.01:
+        return f"${amount:,.2f}"
+    places = min(8, 1 - math.floor(math.log10(amount)))
+    return f"${amount:.{places}f}"
 
 
 def utc(at: float | None, millis: bool = False) -> str:

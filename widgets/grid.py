@@ -186,6 +186,14 @@ class Grid(ScrollView, Generic[T], can_focus=True):
         if not self._items:
             self.refresh()
 
+    @property
+    def in_sight(self) -> Sequence[T]:
+        """The items whose lines are on the screen now; none while the grid is hidden."""
+        if not self.is_attached or not self.region.height:
+            return ()
+        top = round(self.scroll_y)
+        return self._items[top : top + self._page]
+
     # ------------------------------------------------------------ cursor and marks
 
     @property

@@ -103,7 +103,7 @@ def sqs_side(session: Session) -> tuple[Check, ...]:
     """What the SQS client finds; one line when there is no SQS side."""
     if session.settings.sqs is None:
         return (Check("sqs", None, "not configured", "name it with --region NAME or a profile"),)
-    return _asked("sqs", lambda: session.require_sqs().check())
+    return _asked("sqs", lambda: session.sqs_side().check())
 
 
 def _asked(side: str, question: Callable[[], tuple[Check, ...]]) -> tuple[Check, ...]:

@@ -6,7 +6,7 @@ Only `peek`, and `dead_letter` of a queue, receive from a queue: under the peek 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -70,9 +70,12 @@ def kafka(
     return _judged(session, seen)
 
 
-def sqs(session: Session, timeout: float | None = None) -> SqsSnapshot:
-    """One look at the SQS side, noted in the history, with status and trend. Raises as `kafka`, and `Denied`."""
-    seen = session.require_sqs().snapshot(timeout=timeout)
+def sqs(session: Session, timeout: float | None = None, watched: Collection[str] | None = None) -> SqsSnapshot:
+    """One look at the SQS side, noted in the history, with status and trend. Raises as `kafka`, and `Denied`.
+
+    `watched` are the queues on the screen, where the look is one of many: see `SqsClient.snapshot`.
+    """
+    seen = session.sqs_side().snapshot(timeout=timeout, watched=watched)
     session.history.note_sqs(seen)
     return replace(seen, queues=tuple(health.queue_health(q, session.history) for q in seen.queues))
 
@@ -136,7 +139,9 @@ def topics(session: Session, timeout: float | None = None) -> tuple[Topic, ...]:
 
 def queue(session: Session, name: str, timeout: float | None = None) -> Queue:
     """One queue with its attributes and DLQ relations. Raises `NotFound`."""
-    return health.queue_health(session.require_sqs().queue(name, timeout=timeout), session.history)
+    found = session.require_sqs(name).queue(name, timeout=timeout)
+    session.history.note_sqs(SqsSnapshot(at=time.time(), queues=(found,)))
+    return health.queue_health(found, session.history)
 
 
 def peek(session: Session, name: str, max_messages: int = 10, force: bool = False) -> Peek:
@@ -144,7 +149,7 @@ def peek(session: Session, name: str, max_messages: int = 10, force: bool = Fals
 
     Raises `NotFound`, and `Refused` when the budget does not allow it and `force` is not set.
     """
-    return session.require_sqs().peek(name, max_messages, force=force)
+    return session.require_sqs(name).peek(name, max_messages, force=force)
 
 
 def attention(kafka_side: KafkaSnapshot | None, sqs_side: SqsSnapshot | None) -> tuple[Attention, ...]:
@@ -213,7 +218,7 @@ def resolve(session: Session, target: str, timeout: float | None = None) -> targ
     queue_names: set[str] = set()
     if session.settings.sqs:
         try:
-            queue_names = {session.require_sqs().queue(name, timeout=timeout).name}
+            queue_names = {session.require_sqs(name).queue(name, timeout=timeout).name}
         except NotFound:
             queue_names = set()
     return targets.resolve(target, topic_names, queue_names)
@@ -221,7 +226,7 @@ def resolve(session: Session, target: str, timeout: float | None = None) -> targ
 
 def _queue_view(session: Session, name: str, limit: int, force: bool, timeout: float | None) -> DeadLetterView:
     letters = _queue_letters(queue(session, name, timeout))
-    seen = session.require_sqs().peek(name, limit, force=force, timeout=timeout)
+    seen = session.require_sqs(name).peek(name, limit, force=force, timeout=timeout)
     messages = tuple(sorted(seen.messages, key=lambda m: m.timestamp or 0.0, reverse=True))
     times = [m.timestamp for m in messages if m.timestamp is not None]
     if letters.oldest_seconds is None and seen.whole and times:

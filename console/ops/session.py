@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from console.journal import Journal
     from console.kafka.client import KafkaClient
     from console.sqs.client import SqsClient
+    from console.sqs.side import SqsSide
 
 
 class Session:
@@ -28,6 +29,7 @@ class Session:
         self._lock = threading.RLock()
         self._kafka: KafkaClient | None = None
         self._sqs: SqsClient | None = None
+        self._sqs_more: tuple[SqsClient, ...] = ()
         self._journal: Journal | None = None
 
     @property
@@ -44,15 +46,28 @@ class Session:
 
     @property
     def sqs(self) -> SqsClient | None:
-        """The SQS side, None when the settings name none. Raises `UsageError` for settings that make no sense."""
+        """The first SQS connection, None when the settings name none. Raises `UsageError` for wrong settings."""
+        found = self.sqs_connections()
+        return found[0] if found else None
+
+    def sqs_connections(self) -> tuple[SqsClient, ...]:
+        """Every SQS connection, in the order of the profile. Raises as `sqs`."""
         if self.settings.sqs is None:
-            return None
+            return ()
         with self._lock:
             if self._sqs is None:
                 from console.sqs.client import SqsClient
 
-                self._sqs = SqsClient(self.settings.sqs, self.settings.timeout)
-            return self._sqs
+                first, *more = (SqsClient(one, self.settings.timeout) for one in self.settings.sqs_all)
+                self._sqs, self._sqs_more = first, tuple(more)
+            return (self._sqs, *self._sqs_more)
+
+    def sqs_side(self) -> SqsSide:
+        """All SQS connections as one side. Raises `UsageError` with how to name one."""
+        from console.sqs.side import SqsSide
+
+        self.require_sqs_settings()
+        return SqsSide(self.sqs_connections())
 
     @property
     def journal(self) -> Journal:
@@ -71,18 +86,29 @@ class Session:
             raise UsageError("there is no Kafka side: add -b HOST:PORT or a profile with [kafka]")
         return found
 
-    def require_sqs(self) -> SqsClient:
-        """The SQS side, or `UsageError` with how to name one."""
-        found = self.sqs
-        if found is None:
+    def require_sqs(self, queue: str = "") -> SqsClient:
+        """The SQS connection that has a queue, or `UsageError` with how to name one.
+
+        With one connection it is that one. With several, `CONNECTION/QUEUE` says which; a bare name is looked for on
+        all of them, and must be on one alone (`NotFound`, `UsageError`).
+        """
+        self.require_sqs_settings()
+        connections = self.sqs_connections()
+        if len(connections) == 1:
+            return connections[0]
+        return self.sqs_side().having(queue)
+
+    def require_sqs_settings(self) -> None:
+        """Raise `UsageError` with how to name an SQS side when there is none."""
+        if self.settings.sqs is None:
             raise UsageError("there is no SQS side: add --region NAME (or --endpoint-url) or a profile with [sqs]")
-        return found
 
     def close(self) -> None:
         """Let go of every connection; each side's own close is bounded, so this takes well under a second."""
         with self._lock:
-            held = (self._kafka, self._sqs, self._journal)
+            held = (self._kafka, self._sqs, *self._sqs_more, self._journal)
             self._kafka = self._sqs = self._journal = None
+            self._sqs_more = ()
         for side in held:
             if side is not None:
                 # Closing is the last thing a run does: nothing useful can be done about an error here.

@@ -4,34 +4,47 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 from console.config import SqsSettings
-from console.errors import Denied, LogqError, NotFound, Unreachable
-from console.model import Check, Problem, Queue, SqsSnapshot
+from console.errors import LogqError, NotFound, Unreachable
+from console.model import Check, Queue, SqsSnapshot
 from console.sqs import connect, inspect
 from console.sqs import peek as peeking
+from console.sqs.ages import AGE_EVERY_S, Ages
 from console.sqs.peek import Budget, Peek
 from console.sqs.pool import Pool
+from console.sqs.price import Meter, Spent
+from console.sqs.watch import Watch
 
 if TYPE_CHECKING:
-    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_sqs import SQSClient
 
 T = TypeVar("T")
 
-AGE_EVERY_S = 60.0
-"""CloudWatch has one point a minute, and every metric asked for costs money."""
-
 BUDGET_MEMORY_S = 300.0
 """How long a look remembers that a queue's messages were down to few attempts; later they are likely other messages."""
 
+SOURCES_EVERY_S: Final = 60.0
+"""How long it is believed which queues a dead-letter queue serves, while that queue is looked at again and again."""
+
+_CLOSE_S: Final = 0.4
+"""How long closing waits for a sweep to give back what it leased."""
+
 _AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".c2s.ic.gov", ".sc2s.sgov.gov", ".amazonaws.eu")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sweep:
+    """A sweep under way: `stop` asks it to end, `over` says that what it leased was given back."""
+
+    stop: threading.Event
+    over: threading.Event
 
 
 class SqsClient:
@@ -55,13 +68,13 @@ class SqsClient:
         self._lock = threading.RLock()
         self._reads: SQSClient | None = None
         self._sends: SQSClient | None = None
-        self._requests = 0
         self._urls: dict[str, str] = {}
         self._budgets: dict[str, tuple[float, Budget]] = {}
-        self._cloudwatch: CloudWatchClient | None = None
-        self._ages: dict[str, float] = {}
-        self._ages_at: dict[str, float] = {}
-        self._age_denied = ""
+        self._served: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._sweeps: set[Sweep] = set()
+        self._meter = Meter()
+        self._ages = Ages(settings, self._meter, self._wait())
+        self._watch = Watch(self)
 
     # ------------------------------------------------------------ connections
 
@@ -69,7 +82,7 @@ class SqsClient:
         """The boto3 client for reads (few, bounded retries), made at first use. Raises as `connect.sqs_client`."""
         with self._lock:
             if self._reads is None:
-                self._reads = self._make(self.settings, self._wait(), on_request=self._count)
+                self._reads = self._make(self.settings, self._wait(), meter=self._meter)
             return self._reads
 
     def sender(self) -> SQSClient:
@@ -77,13 +90,13 @@ class SqsClient:
         with self._lock:
             if self._sends is None:
                 # A send waits longer than a look: an answer given up on is an ambiguity in the journal.
-                self._sends = self._make(self.settings, max(30.0, self.timeout), sends=True, on_request=self._count)
+                self._sends = self._make(self.settings, max(30.0, self.timeout), sends=True, meter=self._meter)
             return self._sends
 
     @property
-    def requests(self) -> int:
-        """API requests sent so far, retries included: they cost money."""
-        return self._requests
+    def spent(self) -> Spent:
+        """API requests sent so far, retries included, and what they cost on AWS."""
+        return self._meter.spent
 
     @property
     def endpoint(self) -> str:
@@ -104,46 +117,32 @@ class SqsClient:
         return (urlsplit(self.endpoint).hostname or "").endswith(_AWS_HOSTS)
 
     def close(self) -> None:
-        """Let the threads end; waits for nothing, a call that hangs is left to its daemon thread."""
+        """Let the threads end; a call that hangs is left to its daemon thread.
+
+        Sweeps under way stop, and what they leased goes back to its readers: that is waited for, but not for long.
+        """
+        ends = time.monotonic() + _CLOSE_S
+        for sweep in tuple(self._sweeps):
+            sweep.stop.set()
+        for sweep in tuple(self._sweeps):
+            sweep.over.wait(max(0.0, ends - time.monotonic()))
         self._pool.close()
 
     # ------------------------------------------------------------ looking
 
-    def snapshot(self, timeout: float | None = None) -> SqsSnapshot:
-        """All queues (those of the settings' `name_prefix`) with their counts, sorted by name.
+    def snapshot(self, timeout: float | None = None, watched: Collection[str] | None = None) -> SqsSnapshot:
+        """All queues the settings list, with their counts, sorted by name.
 
-        A queue that could not be seen carries its `problem`; `complete` is False then. Raises `Unreachable`, `Denied`
-        or `UsageError` when the list of queues itself could not be had within `timeout` seconds.
+        With `watched` (the names on the screen) only who is due is asked: those every 5 s, the rest every 60 s,
+        less often while nothing changes (`cadence`); everything else is as last seen, with its own `seen_at`. Without,
+        every queue is asked. A queue that could not be seen carries its `problem`; `complete` is False then. Raises
+        `Unreachable`, `Denied` or `UsageError` when the list of queues could not be had within `timeout` seconds.
         """
-        ends = time.monotonic() + (timeout or self.timeout)
-        before = self._requests
-        urls = self._bounded(
-            "list queues", ends, lambda: list(inspect.list_urls(self.raw(), self.settings.name_prefix))
-        )
-        with self._lock:
-            self._urls.update((inspect.name_of(url), url) for url in urls)
-        tasks = [(url, self._pool.submit(lambda url=url: self._seen(url))) for url in urls]  # type: ignore[misc]
-        aging = self._pool.submit(lambda: self._oldest([inspect.name_of(url) for url in urls]))
-        queues, problems = [], []
-        for url, task in tasks:
-            queue = self._await_queue(url, task, ends)
-            queues.append(queue)
-            if queue.problem is not None:
-                problems.append(queue.problem)
-        ages, reason = self._await_ages(aging, ends)
-        found = tuple(
-            self._aged(queue, ages, reason)
-            for queue in inspect.related(sorted(queues, key=lambda queue: (queue.name, queue.url)))
-        )
-        return SqsSnapshot(
-            at=time.time(),
-            region=self.region,
-            endpoint_url=self.settings.endpoint_url,
-            queues=found,
-            problems=tuple(problems),
-            requests=self._requests - before,
-            complete=not problems,
-        )
+        return self._watch.look(time.monotonic() + (timeout or self.timeout), watched)
+
+    def hurry(self) -> None:
+        """The next `snapshot` is of everything, whatever is due."""
+        self._watch.hurry()
 
     def queue(self, name: str, timeout: float | None = None) -> Queue:
         """One queue with its relations both ways and its dead-letter queue's count.
@@ -155,27 +154,30 @@ class SqsClient:
 
         def look() -> Queue:
             try:
-                queue = inspect.queue_of(url, inspect.attributes(self.raw(), url), time.time())
+                queue = self.named(inspect.queue_of(url, inspect.attributes(self.raw(), url), time.time()))
             except Exception as error:
                 if isinstance(connect.words(error, "", self.settings), NotFound):
                     # The name was known from an earlier look; the queue has gone since.
-                    self._urls.pop(name, None)
+                    self._urls.pop(inspect.name_of(url), None)
                 raise
             return replace(queue, dlq_of=self._sources(queue), dlq_count=self._dead(queue))
 
-        queue = self._bounded(f"see the queue {name!r}", ends, look)
-        ages, reason = self._await_ages(self._pool.submit(lambda: self._oldest([name])), ends)
-        return self._aged(queue, ages, reason)
+        queue = self.bounded_until(f"see the queue {name!r}", ends, look)
+        ages, reason = self.ages_of([inspect.name_of(url)], ends)
+        age = ages.get(inspect.name_of(url))
+        why = reason or ("" if age is not None else "CloudWatch has no recent point for this queue")
+        return replace(queue, oldest_seconds=age, oldest_reason=why)
 
     def url(self, name: str, timeout: float | None = None) -> str:
         """The URL of a queue by its name, remembered. Raises `NotFound` as `queue`."""
+        name = self._plain(name)
         with self._lock:
             known = self._urls.get(name)
         if known is not None:
             return known
         ends = time.monotonic() + (timeout if timeout is not None else self.timeout)
         try:
-            answer = self._bounded(
+            answer = self.bounded_until(
                 f"find the queue {name!r}", ends, lambda: self.raw().get_queue_url(QueueName=name)["QueueUrl"]
             )
         except NotFound:
@@ -187,10 +189,10 @@ class SqsClient:
     def sources(self, queue: Queue, timeout: float | None = None) -> tuple[str, ...]:
         """The names of the queues whose dead-letter queue this is, sorted. Raises as `queue`."""
         ends = time.monotonic() + (timeout or self.timeout)
-        return self._bounded(
+        return self.bounded_until(
             f"list what {queue.name!r} is the dead-letter queue of",
             ends,
-            lambda: tuple(sorted(inspect.name_of(url) for url in inspect.list_sources(self.raw(), queue.url))),
+            lambda: tuple(sorted(self.name_of(url) for url in inspect.list_sources(self.raw(), queue.url))),
         )
 
     def peek_budget(self, queue: Queue) -> Budget:
@@ -216,25 +218,39 @@ class SqsClient:
         `on_progress` gets the number seen so far. Raises `Refused` when the peek budget says so (unless `force`),
         `NotFound`, `Denied` or `Unreachable`. Ends within `timeout` seconds (and the release of what was leased).
         """
-        limit = timeout or self.timeout
+        limit = timeout or max(self.timeout, min(peeking.SWEEP_MOST_S, max_messages / peeking.SLOWEST))
         ends = time.monotonic() + limit
         queue = self.queue(name, limit)
         earlier = self.peek_budget(queue)
+        sweep = Sweep(cancel or threading.Event(), threading.Event())
 
         def look() -> Peek:
-            return peeking.peek(
-                self.raw(),
-                queue,
-                max_messages,
-                timeout=max(0.5, ends - time.monotonic() - 0.5),
-                earlier=earlier,
-                force=force,
-                cancel=cancel,
-                on_progress=on_progress,
-                attributes=lambda: inspect.queue_of(queue.url, inspect.attributes(self.raw(), queue.url), time.time()),
-            )
+            try:
+                return peeking.peek(
+                    self.raw(),
+                    queue,
+                    max_messages,
+                    timeout=max(0.5, ends - time.monotonic() - 0.5),
+                    earlier=earlier,
+                    force=force,
+                    cancel=sweep.stop,
+                    on_progress=on_progress,
+                    attributes=lambda: inspect.queue_of(
+                        queue.url, inspect.attributes(self.raw(), queue.url), time.time()
+                    ),
+                )
+            finally:
+                sweep.over.set()
+                self._sweeps.discard(sweep)
 
-        found = self._bounded(f"peek the queue {name!r}", ends + 1.0, look)
+        self._sweeps.add(sweep)
+        try:
+            found = self.bounded_until(f"peek the queue {name!r}", ends + 1.0, look)
+        except KeyboardInterrupt:
+            # The thread that sweeps dies with the process: what it holds must be given back before.
+            sweep.stop.set()
+            sweep.over.wait(peeking.RELEASE_S)
+            raise
         if found.budget.left is not None:
             with self._lock:
                 self._budgets[queue.url] = (time.monotonic(), found.budget)
@@ -245,7 +261,7 @@ class SqsClient:
         limit = timeout or self.timeout
         ends = time.monotonic() + limit
         try:
-            urls = self._bounded(
+            urls = self.bounded_until(
                 "list queues", ends, lambda: list(inspect.list_urls(self.raw(), self.settings.name_prefix))
             )
         except LogqError as error:
@@ -256,14 +272,16 @@ class SqsClient:
             note = "no queue to try it on"
             return (*checks, Check("sqs: queue attributes", None, note))
         try:
-            found = self._bounded("read a queue's attributes", ends, lambda: inspect.attributes(self.raw(), urls[0]))
+            found = self.bounded_until(
+                "read a queue's attributes", ends, lambda: inspect.attributes(self.raw(), urls[0])
+            )
             checks.append(
                 Check("sqs: queue attributes", True, f"{len(found)} attributes of {inspect.name_of(urls[0])}")
             )
         except LogqError as error:
             what, _, remedy = str(error).partition("; ")
             checks.append(Check("sqs: queue attributes", False, what, remedy))
-        _, reason = self._await_ages(self._pool.submit(lambda: self._oldest([inspect.name_of(urls[0])])), ends)
+        _, reason = self.ages_of([inspect.name_of(urls[0])], ends)
         if reason:
             remedy = "allow cloudwatch:GetMetricData to see ages" if self.is_aws else ""
             checks.append(Check("sqs: age of the oldest message", None, reason, remedy))
@@ -271,13 +289,14 @@ class SqsClient:
             checks.append(Check("sqs: age of the oldest message", True, "CloudWatch answers"))
         return tuple(checks)
 
-    # ------------------------------------------------------------ inside
+    # ------------------------------------------------------------ for the modules beside this one
 
     def bounded(self, doing: str, work: Callable[[], T], timeout: float | None = None) -> T:
         """Run a boto3 call on a daemon thread for at most `timeout` seconds; its errors in our words."""
-        return self._bounded(doing, time.monotonic() + (timeout or self.timeout), work)
+        return self.bounded_until(doing, time.monotonic() + (timeout or self.timeout), work)
 
-    def _bounded(self, doing: str, ends: float, work: Callable[[], T]) -> T:
+    def bounded_until(self, doing: str, ends: float, work: Callable[[], T]) -> T:
+        """As `bounded`, until a moment of the monotonic clock."""
         task = self._pool.submit(work)
         try:
             return task.result(max(0.0, ends - time.monotonic()))
@@ -292,74 +311,30 @@ class SqsClient:
         except Exception as error:
             raise connect.words(error, doing, self.settings) from None
 
-    def _seen(self, url: str) -> Queue:
-        at = time.time()
-        try:
-            return inspect.queue_of(url, inspect.attributes(self.raw(), url), at)
-        except Exception as error:
-            said = connect.words(error, f"see the queue {inspect.name_of(url)!r}", self.settings)
-            return inspect.unseen(url, Problem(f"queue {inspect.name_of(url)}", connect.code(error), str(said)), at)
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Run a boto3 call on one of the few daemon threads; its errors as boto3 raises them."""
+        return self._pool.submit(work)
 
-    def _await_queue(self, url: str, task: Future[Queue], ends: float) -> Queue:
-        try:
-            return task.result(max(0.0, ends - time.monotonic()))
-        except FutureTimeout:
-            task.cancel()
-            name = inspect.name_of(url)
-            problem = Problem(f"queue {name}", "TIMEOUT", f"the queue {name!r} did not answer in time")
-            return inspect.unseen(url, problem, time.time())
+    def name_of(self, url_or_arn: str) -> str:
+        """A queue's name here: qualified (`CONNECTION/NAME`) where a profile has several connections."""
+        name = inspect.name_of(url_or_arn)
+        return f"{self.settings.name}/{name}" if self.settings.name else name
 
-    def _sources(self, queue: Queue) -> tuple[str, ...]:
-        try:
-            return tuple(sorted(inspect.name_of(url) for url in inspect.list_sources(self.raw(), queue.url)))
-        except Exception as error:
-            # A view into the other direction that may be denied or missing on an emulator: the queue itself was seen.
-            if isinstance(connect.words(error, "", self.settings), Unreachable):
-                raise
-            return ()
+    def named(self, queue: Queue) -> Queue:
+        """The queue under the name it has here, its dead-letter queue as well (which is of the same account)."""
+        if not self.settings.name:
+            return queue
+        dlq = self.name_of(queue.dlq) if queue.dlq else None
+        return replace(queue, name=self.name_of(queue.name), dlq=dlq, dlq_of=tuple(map(self.name_of, queue.dlq_of)))
 
-    def _dead(self, queue: Queue) -> int | None:
-        if not queue.dlq:
-            return None
-        try:
-            url = self._urls.get(queue.dlq) or self.raw().get_queue_url(QueueName=queue.dlq)["QueueUrl"]
-            return inspect.total(inspect.queue_of(url, inspect.attributes(self.raw(), url), time.time()))
-        except Exception as error:
-            # The dead-letter queue may be another account's or deleted: its count is unknown, not 0.
-            if isinstance(connect.words(error, "", self.settings), Unreachable):
-                raise
-            return None
-
-    def _oldest(self, names: Sequence[str]) -> tuple[dict[str, float], str]:
-        """Ages by queue and, without them, the reason. CloudWatch is asked once a minute, and not again once denied."""
-        if not self.is_aws:
-            return {}, "a custom endpoint: the age of the oldest message is known to CloudWatch alone"
+    def remember(self, urls: Iterable[str]) -> None:
+        """Note URLs that were listed, so that a name need not be asked for."""
         with self._lock:
-            now = time.monotonic()
-            if self._age_denied:
-                return {}, self._age_denied
-            due = [name for name in names if now - self._ages_at.get(name, float("-inf")) >= AGE_EVERY_S]
-            if not due:
-                return dict(self._ages), ""
-            if self._cloudwatch is None:
-                self._cloudwatch = connect.cloudwatch_client(self.settings, self._wait())
-            client = self._cloudwatch
-        try:
-            found = inspect.ages(client, due)
-        except Exception as error:
-            said = connect.words(error, "read ages from CloudWatch", self.settings)
-            if isinstance(said, Denied):
-                with self._lock:
-                    self._age_denied = str(said)
-            return {}, str(said)
-        with self._lock:
-            for name in due:
-                self._ages_at[name] = now
-                self._ages.pop(name, None)
-            self._ages.update(found)
-            return dict(self._ages), ""
+            self._urls.update((inspect.name_of(url), url) for url in urls)
 
-    def _await_ages(self, task: Future[tuple[dict[str, float], str]], ends: float) -> tuple[dict[str, float], str]:
+    def ages_of(self, names: Collection[str], ends: float, every: float = AGE_EVERY_S) -> tuple[dict[str, float], str]:
+        """Ages of the oldest message by plain queue name and, without them, the reason: see `Ages.of`."""
+        task = self._pool.submit(lambda: self._ages.of(names, self.is_aws, every))
         try:
             return task.result(max(0.0, ends - time.monotonic()))
         except FutureTimeout:
@@ -368,10 +343,41 @@ class SqsClient:
         except Exception as error:
             return {}, str(connect.words(error, "read ages from CloudWatch", self.settings))
 
-    def _aged(self, queue: Queue, ages: dict[str, float], reason: str) -> Queue:
-        age = ages.get(queue.name)
-        why = reason or ("" if age is not None else "CloudWatch has no recent point for this queue")
-        return replace(queue, oldest_seconds=age, oldest_reason=why)
+    def age_asked(self, name: str) -> bool:
+        """Whether the age of this queue (by its plain name) was ever asked for."""
+        return self._ages.asked(name)
+
+    # ------------------------------------------------------------ inside
+
+    def _plain(self, name: str) -> str:
+        return name.removeprefix(f"{self.settings.name}/") if self.settings.name else name
+
+    def _sources(self, queue: Queue) -> tuple[str, ...]:
+        at, known = self._served.get(queue.url, (float("-inf"), ()))
+        if time.monotonic() - at < SOURCES_EVERY_S:
+            return known
+        try:
+            found = tuple(sorted(self.name_of(url) for url in inspect.list_sources(self.raw(), queue.url)))
+        except Exception as error:
+            # A view into the other direction that may be denied or missing on an emulator: the queue itself was seen.
+            if isinstance(connect.words(error, "", self.settings), Unreachable):
+                raise
+            return ()
+        self._served[queue.url] = (time.monotonic(), found)
+        return found
+
+    def _dead(self, queue: Queue) -> int | None:
+        if not queue.dlq:
+            return None
+        try:
+            name = self._plain(queue.dlq)
+            url = self._urls.get(name) or self.raw().get_queue_url(QueueName=name)["QueueUrl"]
+            return inspect.total(inspect.queue_of(url, inspect.attributes(self.raw(), url), time.time()))
+        except Exception as error:
+            # The dead-letter queue may be another account's or deleted: its count is unknown, not 0.
+            if isinstance(connect.words(error, "", self.settings), Unreachable):
+                raise
+            return None
 
     def _place(self) -> str:
         return self.settings.endpoint_url or f"SQS in {self.region or 'the configured region'}"
@@ -379,7 +385,3 @@ class SqsClient:
     def _wait(self) -> float:
         # Half the whole deadline for one answer, so that one retry still fits into it.
         return max(2.0, self.timeout / 2)
-
-    def _count(self) -> None:
-        with self._lock:
-            self._requests += 1

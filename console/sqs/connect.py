@@ -8,12 +8,12 @@ stand-ins when there are none, and neither a proxy nor the instance metadata ser
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from console.config import SqsSettings
 from console.errors import Denied, Failed, LogqError, NotFound, Unreachable, UsageError
+from console.sqs.price import Meter
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -67,25 +67,29 @@ def check_settings(settings: SqsSettings) -> None:
         raise UsageError(f"the endpoint URL {settings.endpoint_url!r} is wrong; it looks like http://127.0.0.1:9324")
 
 
-def sqs_client(
-    settings: SqsSettings, timeout: float, *, sends: bool = False, on_request: Callable[[], None] | None = None
-) -> SQSClient:
+def sqs_client(settings: SqsSettings, timeout: float, *, sends: bool = False, meter: Meter | None = None) -> SQSClient:
     """A boto3 SQS client; `sends` gives one whose retries are off. `timeout` (seconds) bounds each wait for an answer.
 
-    `on_request` is called for every HTTP request, retries included. Raises `UsageError` (no region, unknown profile,
-    bad endpoint URL).
+    `meter` counts every HTTP request, retries included. Raises `UsageError` (no region, unknown profile, bad endpoint
+    URL).
     """
     client = _client("sqs", settings, timeout, 1 if sends else READ_ATTEMPTS, settings.endpoint_url)
-    if on_request is not None:
-        count = on_request
-        client.meta.events.register("before-send.sqs", lambda **_: count())
+    if meter is not None:
+        counting = meter
+
+        def answered(http_response: Any, **_: Any) -> None:
+            body = http_response.content
+            counting.received(len(body), fifo=b'"SequenceNumber"' in body)
+
+        client.meta.events.register("before-send.sqs", lambda request, **_: counting.sent(request.body or b""))
+        client.meta.events.register("after-call.sqs.ReceiveMessage", answered)
     sqs: SQSClient = client
     return sqs
 
 
 def cloudwatch_client(settings: SqsSettings, timeout: float) -> CloudWatchClient:
     """A boto3 CloudWatch client of the same account and region. Raises as `sqs_client`."""
-    client: CloudWatchClient = _client("cloudwatch", settings, timeout, 1, None)
+    client: CloudWatchClient = _client("cloudwatch", settings, timeout, 1, settings.cloudwatch_endpoint_url)
     return client
 
 

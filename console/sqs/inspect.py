@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
+import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -46,6 +49,22 @@ def list_urls(client: SQSClient, prefix: str | None = None) -> Iterator[str]:
         if not token:
             return
         request["NextToken"] = token
+
+
+def common_prefix(patterns: Sequence[str]) -> str | None:
+    """What every name that fits one of the patterns begins with: ListQueues can leave out the others. None: nothing."""
+    heads = [re.split(r"[*?\[]", pattern, maxsplit=1)[0] for pattern in patterns]
+    return os.path.commonprefix(heads) or None  # noqa: RUF071 - characters, not path components
+
+
+def fits(url: str, patterns: Sequence[str]) -> bool:
+    """Whether a queue's name fits one of the shell patterns; without any, every queue does."""
+    return not patterns or any(fnmatch.fnmatchcase(name_of(url), pattern) for pattern in patterns)
+
+
+def tags(client: SQSClient, url: str) -> dict[str, str]:
+    """The tags of a queue. Raises what boto3 raises."""
+    return dict(client.list_queue_tags(QueueUrl=url).get("Tags", {}))
 
 
 def list_sources(client: SQSClient, url: str) -> tuple[str, ...]:
@@ -121,7 +140,11 @@ def related(queues: Sequence[Queue]) -> tuple[Queue, ...]:
     for queue in queues:
         dead = by_arn.get(queue.dlq_arn) if queue.dlq_arn else None
         of = tuple(sorted(sources.get(queue.arn, ()))) if queue.arn else ()
-        out.append(replace(queue, dlq_count=total(dead) if dead else None, dlq_of=of))
+        held = total(dead) if dead else None
+        # Most queues of most looks are as they were: copying all of them would cost more than looking at a few.
+        out.append(
+            queue if (queue.dlq_count, queue.dlq_of) == (held, of) else replace(queue, dlq_count=held, dlq_of=of)
+        )
     return tuple(out)
 
 

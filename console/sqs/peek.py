@@ -26,6 +26,15 @@ if TYPE_CHECKING:
 LEASE_S = 120
 """How long a sweep leases what it reads, should it not come to release it (a crash)."""
 
+SWEEP_MOST_S = LEASE_S - 20.0
+"""A longer sweep would meet its own first messages again, their leases run out."""
+
+SLOWEST = 50.0
+"""Messages a second that a sweep reads at the least: how long it is given follows from it."""
+
+RELEASE_S = 3.0
+"""How long an interrupted look waits for its leases to be given back."""
+
 EMPTY_POLLS = 3
 """Long polls in a row without anything new before a queue that counts more is left as it is."""
 

@@ -24,7 +24,7 @@ from console.tui.backend import Backend, Change
 from console.tui.jobs import Running
 from console.tui.screens.base import ConsoleScreen
 from console.tui.screens.home import HomeScreen
-from console.tui.store import KafkaPicture, Link, SideName, Store
+from console.tui.store import NEVER, KafkaPicture, Link, SideName, Store
 from console.tui.subject import Subject
 from console.tui.theme import DARK, PALETTES
 
@@ -32,7 +32,7 @@ KAFKA_EVERY, SQS_EVERY = 2.0, 5.0
 """Seconds between looks while the home screen shows them."""
 
 AWAY = 3.0
-"""How many times as rarely they are taken while another screen is on top."""
+"""How many times as rarely Kafka is looked at while another screen is on top. SQS goes by what is in sight."""
 
 STOP_WAIT = 0.6
 """Seconds that quitting waits for running changes to reach a safe point."""
@@ -111,6 +111,8 @@ class LogqApp(App[int]):
         self.running: dict[int, Running] = {}
         self.farewell: list[str] = []
         self._pollers: dict[SideName, Poller[Any]] = {}
+        self._queues_in_sight: frozenset[str] = frozenset()
+        self._all_queues = True
 
     # ------------------------------------------------------------ beginning and end
 
@@ -122,7 +124,7 @@ class LogqApp(App[int]):
     def _start_looking(self) -> None:
         looks: dict[SideName, tuple[Callable[[], Any], float]] = {
             "kafka": (lambda: self.backend.kafka(self._unfinished), KAFKA_EVERY),
-            "sqs": (self.backend.sqs, SQS_EVERY),
+            "sqs": (self._look_at_queues, SQS_EVERY),
         }
         for side, (look, every) in looks.items():
             if self.store.links[side].configured:
@@ -133,20 +135,43 @@ class LogqApp(App[int]):
         # Every broker is shown as it answers: a frozen one must not hold up what the others know.
         feed.partial(self, "kafka", picture)
 
+    def _look_at_queues(self) -> Any:
+        asked, self._all_queues = self._all_queues, False
+        try:
+            return self.backend.sqs(None if asked else self._queues_in_sight)
+        except Exception:
+            self._all_queues = asked  # what was asked for is still owed
+            raise
+
     def set_pace(self, at_home: bool) -> None:
-        """Look often at what is on the screen, rarely at the rest: requests cost money."""
-        paces: dict[SideName, float] = {"kafka": KAFKA_EVERY, "sqs": SQS_EVERY}
-        for side, every in paces.items():
-            pace = every if at_home else every * AWAY
-            self.store.links[side] = replace(self.store.links[side], every=pace)
-            poller = self._pollers.get(side)
-            if poller is not None:
-                poller.every = pace
-                if at_home:
-                    poller.now()
+        """Look often at Kafka while home shows it, rarely otherwise."""
+        pace = KAFKA_EVERY if at_home else KAFKA_EVERY * AWAY
+        self.store.links["kafka"] = replace(self.store.links["kafka"], every=pace)
+        poller = self._pollers.get("kafka")
+        if poller is not None:
+            poller.every = pace
+            if at_home:
+                poller.now()
+
+    def watch_queues(self, names: frozenset[str] | None) -> None:
+        """Which queues are in sight now: those are looked at often, the rest rarely, and None of them at all for None.
+
+        Every look at a queue is a request that is paid for.
+        """
+        poller = self._pollers.get("sqs")
+        if poller is None:
+            return
+        if names is None:
+            poller.pause()
+            # What is not asked for does not grow old.
+            self.store.links["sqs"] = replace(self.store.links["sqs"], every=NEVER)
+        else:
+            self._queues_in_sight = names
+            poller.resume()
 
     def look_now(self) -> None:
-        """Look at both sides at once."""
+        """Look at everything on both sides at once."""
+        self._all_queues = True
         for poller in self._pollers.values():
             poller.now()
 
@@ -190,6 +215,8 @@ class LogqApp(App[int]):
             changed = self.store.failed(event.side, event.error or "no answer", event.generation or 0)
         if not changed:
             return
+        if event.side == "sqs" and self._pollers and not self._pollers["sqs"].paused:
+            self.store.links["sqs"] = replace(self.store.links["sqs"], every=SQS_EVERY)
         self.store.attention = self._attention()
         top = self.screen_stack[-1] if self.screen_stack else None
         if isinstance(top, ConsoleScreen):
@@ -206,8 +233,8 @@ class LogqApp(App[int]):
                     if side == "kafka"
                     else ""
                 )
-                if side == "sqs" and self.settings.sqs:
-                    where = self.settings.sqs.endpoint_url or self.settings.sqs.region or ""
+                if side == "sqs":
+                    where = ", ".join(one.place for one in self.settings.sqs_all)
                 found.insert(0, health.unreachable(side, where, link.error))
         return tuple(found)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -123,9 +123,9 @@ class Backend:
         snapshot = self.inspect.kafka(self.session, on_partial=partial)
         return KafkaPicture(snapshot, group_rows(snapshot))
 
-    def sqs(self) -> SqsPicture:
-        """The SQS side with its lines worked out."""
-        snapshot = self.inspect.sqs(self.session)
+    def sqs(self, watched: Collection[str] | None = None) -> SqsPicture:
+        """The SQS side with its lines worked out; `watched` are the queues on the screen (None: ask for all)."""
+        snapshot = self.inspect.sqs(self.session, watched=watched)
         return SqsPicture(snapshot, queue_rows(snapshot))
 
     def group(self, name: str) -> Group:
@@ -151,7 +151,7 @@ class Backend:
     def peek_cost(self, name: str) -> PeekCost:
         """What a look into the queue would cost. Receives nothing."""
         queue = self.queue(name)
-        budget = self.session.require_sqs().peek_budget(queue)
+        budget = self.session.require_sqs(queue.name).peek_budget(queue)
         return PeekCost(queue, budget.note, budget.refuse)
 
     def peek(self, name: str, most: int, force: bool = False) -> Sample:

@@ -55,6 +55,7 @@ class Pane(Vertical, Generic[T]):
         self.order = Order(next(iter(sorts)) if sorts else "")
         self.filter_text = ""
         self.remark = ""
+        self.cost = ""
         self._subject = subject
         self._haystack = haystack
         self._sorts: Mapping[str, SortColumn[T]] = sorts or {}
@@ -164,6 +165,8 @@ class Pane(Vertical, Generic[T]):
             remark = "worst first" if worst and not self.order.reverse else f"by {self.order.column}"
             if self.order.reverse:
                 remark += ", turned round"
+        if self.cost:
+            remark = f"{remark} · {self.cost}" if remark else self.cost
         self.heading.show(title=self.title, count=number, remark=remark)
         if self.order.column in ("", "worst"):
             self.grid.set_sort(None)

@@ -14,6 +14,9 @@ from console.tui.view import GroupRow, QueueRow
 
 SideName = Literal["kafka", "sqs"]
 
+NEVER = float("inf")
+"""The rhythm of a side that nothing shows: it is not looked at."""
+
 MISSED = 2.5
 """How many ordinary looks have to be missed before a picture calls itself old."""
 

@@ -6,7 +6,7 @@ Faked here because the screens' own behaviour is the subject; the same screens r
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -243,7 +243,9 @@ class FakeInspect:
             raise self.kafka_error
         return self.kafka_side
 
-    def sqs(self, session: Session, timeout: float | None = None) -> SqsSnapshot:
+    def sqs(
+        self, session: Session, timeout: float | None = None, watched: Collection[str] | None = None
+    ) -> SqsSnapshot:
         if self.hang is not None:
             self.hang.wait()
         if self.sqs_error is not None:

@@ -19,6 +19,7 @@ from console.tui import feed, notice
 from console.tui.actions import OPENS_A_LINE, shown
 from console.tui.notice import Notice
 from console.tui.pane import Pane
+from console.tui.store import NEVER
 from console.tui.subject import Subject
 from console.tui.theme import next_theme
 from widgets.crumbs import Crumbs
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 LEAST_WIDTH, LEAST_HEIGHT = 60, 16
 """Below this size a screen says that it is too small instead of falling apart."""
+
+
+_WITHOUT_QUEUES = frozenset({"group", "topics", "topic", "messages", "queue", "jobs", "job", "doctor", "help"})
+"""Screens that show no count of the picture of SQS (a queue's own screen looks for itself)."""
 
 
 class ConsoleScreen(Screen[None]):
@@ -96,6 +101,10 @@ class ConsoleScreen(Screen[None]):
         yield Notice(id="story")
         yield KeyBar(id="keys")
         yield TooSmall(LEAST_WIDTH, LEAST_HEIGHT, id="small")
+
+    def queues_in_sight(self) -> frozenset[str] | None:
+        """The queues whose counts are on this screen now, by name; None when it shows nothing of SQS."""
+        return None if self.scope in _WITHOUT_QUEUES else frozenset()
 
     def on_mount(self) -> None:
         """Bind this run's keys, and begin to look."""
@@ -180,9 +189,12 @@ class ConsoleScreen(Screen[None]):
         """Write the top line and the notices anew: the clock moves, pictures grow old."""
         console = self.console
         now = console.clock()
+        if self.is_current:
+            console.watch_queues(self.queues_in_sight())
         crumbs = [screen.crumb for screen in console.screen_stack if isinstance(screen, ConsoleScreen)]
         words, self._depths = notice.path(safe(console.settings.label, 40), crumbs, self.size.width)
-        times = [link.seen_at for link in console.store.links.values() if link.configured and link.seen_at is not None]
+        links = console.store.links.values()
+        times = [link.seen_at for link in links if link.configured and link.seen_at is not None and link.every < NEVER]
         self.query_one("#top", Crumbs).set(
             path=words,
             health=notice.health(console.store, now),

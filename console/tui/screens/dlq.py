@@ -93,6 +93,11 @@ class DlqsScreen(ConsoleScreen):
             id="dlqs",
         )
 
+    def queues_in_sight(self) -> frozenset[str]:
+        """The dead-letter queues whose lines are on the screen."""
+        items = self.query_one("#dlqs", Pane).grid.in_sight
+        return frozenset(item.target.removeprefix("sqs:") for item in items if item.kind == "queue")
+
     def store_changed(self) -> None:
         """Show what the newest pictures hold."""
         if self.console.store.kafka is not None or self.console.store.sqs is not None:
@@ -159,6 +164,11 @@ class DlqScreen(ConsoleScreen):
             )
             yield message_pane(hue="$kafka" if self.target.startswith("kafka:") else "$sqs")
             yield Detail(id="detail")
+
+    def queues_in_sight(self) -> frozenset[str] | None:
+        """The queue itself; of a topic, none."""
+        side, _, name = self.target.partition(":")
+        return frozenset({name}) if side == "sqs" else None
 
     @property
     def clusters(self) -> Pane[Cluster]:

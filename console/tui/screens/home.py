@@ -9,7 +9,8 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
-from console.model import Attention, Group, Queue, Severity
+from console import text
+from console.model import Attention, Group, Queue, Severity, SqsSnapshot
 from console.text import count, safe
 from console.tui import cells, flows
 from console.tui.actions import shown
@@ -50,6 +51,13 @@ ATTENTION_COLUMNS = (
     Column("open", "", 10, align="right", drop=4, gap=1),
     Column("act", "", 9, align="right", drop=2, gap=1),
 )
+
+
+def spent_words(snapshot: SqsSnapshot) -> str:
+    """What looking at queues has cost so far: requests, and dollars at AWS's price."""
+    dollars = snapshot.dollars_so_far
+    price = "" if dollars is None else f" ≈ {text.dollars(dollars)}"
+    return f"{text.plural(snapshot.requests_so_far, 'request')}{price}" if snapshot.requests_so_far else ""
 
 
 class HomeScreen(ConsoleScreen):
@@ -132,6 +140,11 @@ class HomeScreen(ConsoleScreen):
         self.console.set_pace(at_home=False)
         super().on_screen_suspend()
 
+    def queues_in_sight(self) -> frozenset[str]:
+        """The queues whose lines are on the screen, and those that attention speaks of."""
+        rows = {row.name for row in self.sqs.grid.in_sight} if self.sqs.display else set()
+        return frozenset(rows | {item.name for item in self.attention.grid.in_sight if item.kind == "queue"})
+
     def store_changed(self) -> None:
         """Show the newest pictures."""
         store = self.console.store
@@ -144,6 +157,8 @@ class HomeScreen(ConsoleScreen):
                 pane.show(picture.rows)  # type: ignore[arg-type]
             else:
                 pane.set_placeholder(link.error or "looking …")
+        if store.sqs is not None:
+            self.sqs.cost = spent_words(store.sqs.snapshot)
         self._tab_remarks()
         self.refresh_keys()
 
