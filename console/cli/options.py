@@ -23,6 +23,8 @@ _GATHERED = frozenset(
         "region",
         "aws_profile",
         "endpoint_url",
+        "queues",
+        "queue_tags",
         "read_only",
         "output",
         "timeout",
@@ -76,6 +78,20 @@ def connection_options(hidden: bool = False) -> list[click.Option]:
             metavar="URL",
             help="SQS: another address than Amazon's [env AWS_ENDPOINT_URL_SQS, AWS_ENDPOINT_URL].",
         ),
+        option(
+            "--queues",
+            metavar="PATTERN",
+            multiple=True,
+            help="SQS: list only queues whose name fits, as a shell pattern; may be repeated.",
+        ),
+        option(
+            "--queue-tag",
+            "queue_tags",
+            metavar="KEY=VALUE",
+            multiple=True,
+            callback=_key_values,
+            help="SQS: list only queues with this tag; may be repeated.",
+        ),
         option("--read-only", is_flag=True, help="Change nothing: every change is refused [env LOGQ_READ_ONLY=1]."),
         option(
             "-o",
@@ -109,7 +125,7 @@ class Connecting(click.Command):
         assert run is not None
         for name in _GATHERED & ctx.params.keys():
             value = ctx.params.pop(name)
-            if value not in (None, False, {}):
+            if value not in (None, False, {}, ()):
                 run.gather(name, value)
         try:
             return super().invoke(ctx)

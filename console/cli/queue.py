@@ -50,14 +50,14 @@ def list_queues(run: Run) -> None:
     from console.ops import inspect
 
     session = run.session
-    session.require_sqs()
+    session.require_sqs_settings()
     snapshot = inspect.sqs(session)
     queues = worst_first(snapshot.queues)
     rows = [shapes.queue(q) for q in queues]
     emit(
         run,
         Answer(
-            lists={"queues": rows},
+            lists={"queues": rows, "requests": snapshot.requests_so_far, "dollars": snapshot.dollars_so_far},
             rows=rows,
             fields=shapes.QUEUE,
             page=lambda width, color: table(QUEUE_COLUMNS, queues, width, color, _severity),
@@ -75,7 +75,7 @@ def show_queue(run: Run, queue: str) -> None:
     from console.ops import inspect
 
     session = run.session
-    session.require_sqs()
+    session.require_sqs_settings()
     found = inspect.queue(session, queue)
     rows = [shapes.queue(found)]
     emit(
@@ -92,6 +92,8 @@ def show_queue(run: Run, queue: str) -> None:
 
 
 def _page(queue: Queue, color: bool) -> list[str]:
+    from console.ops import queue_facts
+
     return facts(
         [
             ("queue", queue.name),
@@ -105,11 +107,13 @@ def _page(queue: Queue, color: bool) -> list[str]:
                 "oldest",
                 text.duration(queue.oldest_seconds) + (f" ({queue.oldest_reason})" if queue.oldest_reason else ""),
             ),
-            ("visibility timeout", text.duration(queue.visibility_timeout)),
-            ("retention", text.duration(queue.retention_seconds)),
+            ("in less out", queue_facts.flow_words(queue)),
+            *queue_facts.pairs(queue),
             ("dlq", f"{queue.dlq} after {text.count(queue.max_receive)} receives" if queue.dlq else text.DASH),
+            ("dlq holds", text.count(queue.dlq_count) if queue.dlq else text.DASH),
             ("dlq of", ", ".join(queue.dlq_of) or text.DASH),
-            *queue.extra,
+            ("may be dlq of", queue_facts.allow_words(queue)),
+            *queue_facts.others(queue),
         ],
         color,
     )
@@ -135,7 +139,7 @@ def peek_queue(run: Run, queue: str, most: int, force: bool) -> None:
     from console.ops import inspect
 
     session = run.session
-    session.require_sqs()
+    session.require_sqs_settings()
     seen = inspect.peek(session, queue, most, force=force)
     rows = [shapes.message(m) for m in seen.messages]
     emit(
@@ -165,7 +169,7 @@ def purge_queue(run: Run, queue: str, no_save: bool, execute: bool, yes: bool) -
 
     guard(run, f"purge {queue}", execute, yes)
     session = run.session
-    session.require_sqs()
+    session.require_sqs_settings()
     planned = purge.plan(session, queue, save=not no_save)
     change = Change(
         purge.view(planned),

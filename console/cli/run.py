@@ -32,7 +32,7 @@ class Run:
 
     def gather(self, name: str, value: Any) -> None:
         """Note one option; later ones (nearer to the verb) win, `-X` adds up."""
-        if name == "properties":
+        if name in ("properties", "queue_tags"):
             value = {**self._given.get(name, {}), **value}
         self._given[name] = value
 
@@ -119,6 +119,8 @@ class Run:
             region=aws["region"],
             aws_profile=aws["aws_profile"],
             endpoint_url=aws["endpoint_url"],
+            queues=given.get("queues", ()),
+            queue_tags=given.get("queue_tags"),
             read_only=read_only,
             timeout=given.get("timeout"),
         )

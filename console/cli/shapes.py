@@ -143,7 +143,9 @@ def topic_partition(name: str, p: TopicPartition) -> dict[str, Any]:
 
 
 def queue(q: Queue) -> dict[str, Any]:
-    """A queue with its approximate counts."""
+    """A queue with its approximate counts and what its attributes mean."""
+    from console.ops import queue_facts
+
     return {
         "name": raw(q.name),
         "url": raw(q.url),
@@ -158,7 +160,28 @@ def queue(q: Queue) -> dict[str, Any]:
         "retention_seconds": q.retention_seconds,
         "status": q.status.value,
         "reason": raw(q.reason or (q.problem.message if q.problem else "")),
+        "oldest_reason": raw(q.oldest_reason) or None,
+        "net_per_second": q.net_rate,
+        "arn": raw(q.arn) or None,
+        "dlq_arn": raw(q.dlq_arn),
+        "dlq_count": q.dlq_count,
+        "redrive_allow": queue_facts.redrive_allow(q),
+        "visibility_timeout_seconds": q.visibility_timeout,
+        "delay_seconds": queue_facts.number(q, "DelaySeconds"),
+        "receive_wait_seconds": queue_facts.number(q, "ReceiveMessageWaitTimeSeconds"),
+        "max_message_bytes": queue_facts.number(q, "MaximumMessageSize"),
+        "encryption": queue_facts.encryption(q),
+        "kms_key": raw(queue_facts.attribute(q, "KmsMasterKeyId")) or None,
+        "content_deduplication": _yes(queue_facts.attribute(q, "ContentBasedDeduplication")),
+        "deduplication_scope": raw(queue_facts.attribute(q, "DeduplicationScope")),
+        "throughput_limit": raw(queue_facts.attribute(q, "FifoThroughputLimit")),
+        "high_throughput": queue_facts.high_throughput(q),
+        "seen_at": when(q.seen_at),
     }
+
+
+def _yes(value: str | None) -> bool | None:
+    return None if value is None else value.lower() == "true"
 
 
 def dlq(d: DeadLetters, clusters: bool = False) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def _silent(session: Session, looked: Looked) -> tuple[Attention, ...]:
         if p.where == "kafka" and settings.kafka is not None:
             found.append(unreachable("kafka", settings.kafka.bootstrap, p.message))
         elif p.where == "sqs" and settings.sqs is not None:
-            found.append(unreachable("sqs", settings.sqs.endpoint_url or settings.sqs.region or "", p.message))
+            found.append(unreachable("sqs", ", ".join(one.place for one in settings.sqs_all), p.message))
     return tuple(found)
 
 
@@ -190,6 +190,8 @@ def _sqs_counts(sqs: SqsSnapshot | None) -> dict[str, Any] | None:
         "queues": len(sqs.queues),
         **{name: sum(known) if known or not sqs.queues else None for name, known in counts.items()},
         "complete": sqs.complete,
+        "requests": sqs.requests_so_far,
+        "dollars": sqs.dollars_so_far,
     }
 
 

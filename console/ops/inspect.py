@@ -139,6 +139,7 @@ def topics(session: Session, timeout: float | None = None) -> tuple[Topic, ...]:
 
 def queue(session: Session, name: str, timeout: float | None = None) -> Queue:
     """One queue with its attributes and DLQ relations. Raises `NotFound`."""
+    name = name.removeprefix("sqs:")
     found = session.require_sqs(name).queue(name, timeout=timeout)
     session.history.note_sqs(SqsSnapshot(at=time.time(), queues=(found,)))
     return health.queue_health(found, session.history)

@@ -63,7 +63,7 @@ def run(
     Raises `Refused` when read-only or when another job has the queue; what goes wrong later is in the outcome.
     """
     require_writable(session.settings, f"purge {planned.queue}")
-    sqs = session.require_sqs()
+    sqs = session.require_sqs(planned.queue)
     job = session.journal.create_job(
         "purge",
         planned.source,
@@ -89,8 +89,8 @@ def resume(
     Raises `NotFound`, or `Refused` when read-only, when it runs, or when it belongs to another place.
     """
     require_writable(session.settings, f"resume {job_id}")
-    sqs = session.require_sqs()
     planned = from_json(session.journal.plan(job_id))
+    sqs = session.require_sqs(planned.queue)
     if planned.endpoint != sqs.endpoint:
         raise Refused(
             f"{job_id} belongs to {planned.endpoint}, but this run is connected to {sqs.endpoint}; "

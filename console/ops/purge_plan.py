@@ -70,7 +70,7 @@ def plan(session: Session, queue: str, *, save: bool = True, lease_seconds: int 
     side, name = targets.parse(queue)
     if side == "kafka":
         raise UsageError(f"{queue} is a topic: its records go by retention, logq purges queues")
-    sqs = session.require_sqs()
+    sqs = session.require_sqs(name)
     found = sqs.queue(name)
     if found.problem is not None:
         raise NotFound(f"cannot purge {name}: {found.problem.message}")

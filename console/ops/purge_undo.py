@@ -63,11 +63,12 @@ def plan(session: Session, job_id: str) -> UndoPlan:
     Raises `NotFound`, `UsageError` when the job saved nothing, `Refused` when it belongs to another place, the errors
     of `SqsClient.queue` when the queue is not there any more.
     """
-    journal, sqs = session.journal, session.require_sqs()
+    journal = session.journal
     job = journal.job(job_id)
     if job.kind != "purge":
         raise UsageError(f"job {job.id} is a {job.kind}, not a purge")
     purged = purge_plan.from_json(journal.plan(job.id))
+    sqs = session.require_sqs(purged.queue)
     if purged.endpoint != sqs.endpoint:
         raise Refused(f"{job.id} belongs to {purged.endpoint}, but this run is connected to {sqs.endpoint}")
     found = journal.counts(job.id)
@@ -158,7 +159,7 @@ def _run(
 ) -> Outcome:
     journal = session.journal
     try:
-        outcome = _sent_again(session.require_sqs(), journal, job, planned, cancel, on_progress)
+        outcome = _sent_again(session.require_sqs(planned.queue), journal, job, planned, cancel, on_progress)
     except LogqError as error:
         journal.finish(job, "failed", note=str(error))
         lines = (f"stopped: {error}", f"logq job resume {job} goes on where it stopped")

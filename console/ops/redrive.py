@@ -155,7 +155,7 @@ def run(
         from console.ops import redrive_topic
 
         return redrive_topic.run(session, planned, cancel, on_progress)
-    sqs = session.require_sqs()
+    sqs = session.require_sqs(planned.dlq)
     job = session.journal.create_job(
         "redrive",
         planned.source,
@@ -184,12 +184,12 @@ def resume(
         from console.ops import redrive_topic
 
         return redrive_topic.resume(session, job.id, cancel, on_progress)
-    sqs = session.require_sqs()
     if job.kind != "redrive":
         raise Refused(f"{job.id} is a {job.kind}, not a redrive")
     if job.state == "done":
         raise Refused(f"{job.id} is done: there is nothing to resume")
     planned = from_json(session.journal.plan(job.id))
+    sqs = session.require_sqs(planned.dlq)
     if planned.endpoint != sqs.endpoint:
         raise Refused(
             f"{job.id} belongs to {planned.endpoint}, but this run is connected to {sqs.endpoint}; "

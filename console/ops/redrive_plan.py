@@ -116,8 +116,8 @@ def plan(
         raise UsageError(f"--rate {rate:g} makes no sense: it is messages a second, more than 0")
     if where is not None:
         Where(where)
-    sqs = session.require_sqs()
     name = _queue_name(dlq, f"{dlq} is a topic, not a dead-letter queue")
+    sqs = session.require_sqs(name)
     source = sqs.queue(name)
     if source.problem is not None:
         raise NotFound(f"cannot redrive {name}: {source.problem.message}")

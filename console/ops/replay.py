@@ -102,7 +102,7 @@ def _named(session: Session, planned: ReplayPlan) -> Job | None:
 def _same_place(session: Session, job: Job, planned: ReplayPlan) -> None:
     here = replay_plan.place(session)
     if planned.to == "queue":
-        here = f"{here} {session.require_sqs().endpoint}"
+        here = f"{here} {session.require_sqs(planned.target).endpoint}"
     if planned.to == "topic" or not planned.file:
         session.require_kafka()
     if planned.place != here:

@@ -177,7 +177,10 @@ def _destination(session: Session, to: str) -> Target:
     if side is not None:
         return Target(side, name)
     topics = {t.name for t in session.require_kafka().topics()}
-    queues = {q.name for q in session.require_sqs().snapshot().queues} if session.settings.sqs is not None else set()
+    queues: set[str] = set()
+    if session.settings.sqs is not None:
+        names = [q.name for q in session.sqs_side().snapshot().queues]
+        queues = {*names, *(name.rpartition("/")[2] for name in names)}
     return resolve(name, topics, queues)
 
 
@@ -221,7 +224,8 @@ def _readers(session: Session, topic: str) -> tuple[tuple[str, ...] | None, tupl
 
 
 def _into_queue(session: Session, seen: ReplayPlan) -> ReplayPlan:
-    queue: Queue = session.require_sqs().queue(seen.target)
+    sqs = session.require_sqs(seen.target)
+    queue: Queue = sqs.queue(seen.target)
     if queue.problem is not None:
         raise NotFound(f"cannot replay to {seen.target}: {queue.problem.message}")
     size = dict(queue.extra).get("MaximumMessageSize", "")
@@ -230,7 +234,7 @@ def _into_queue(session: Session, seen: ReplayPlan) -> ReplayPlan:
         fifo=queue.fifo,
         url=queue.url,
         max_bytes=int(size) if size.isdigit() else None,
-        place=f"{seen.place} {session.require_sqs().endpoint}",
+        place=f"{seen.place} {sqs.endpoint}",
     )
 
 

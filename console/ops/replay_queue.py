@@ -73,7 +73,7 @@ class _Sending:
     ) -> None:
         self._session = session
         self._journal = session.journal
-        self._sender = session.require_sqs().sender()
+        self._sender = session.require_sqs(planned.target).sender()
         self._job = job
         self._plan = planned
         self._cancel = cancel

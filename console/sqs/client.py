@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 from console.config import SqsSettings
-from console.errors import LogqError, NotFound, Unreachable
+from console.errors import LogqError, NotFound, Unreachable, UsageError
 from console.model import Check, Queue, SqsSnapshot
 from console.sqs import connect, inspect
 from console.sqs import peek as peeking
@@ -169,8 +169,10 @@ class SqsClient:
         return replace(queue, oldest_seconds=age, oldest_reason=why)
 
     def url(self, name: str, timeout: float | None = None) -> str:
-        """The URL of a queue by its name, remembered. Raises `NotFound` as `queue`."""
+        """The URL of a queue by its name, remembered. Raises as `queue`, `UsageError` for another connection's."""
         name = self._plain(name)
+        if "/" in name:
+            raise UsageError(f"{name!r} is not on this SQS connection ({self.settings.name or self._place()})")
         with self._lock:
             known = self._urls.get(name)
         if known is not None:
@@ -267,6 +269,7 @@ class SqsClient:
         except LogqError as error:
             what, _, remedy = str(error).partition("; ")
             return (Check("sqs: list queues", False, what, remedy),)
+        urls = [url for url in urls if inspect.fits(url, self.settings.queues)]
         checks = [Check("sqs: list queues", True, f"{len(urls):,} queues in {self._place()}")]
         if not urls:
             note = "no queue to try it on"

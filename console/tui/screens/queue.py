@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 
 from console import text
 from console.model import Queue
+from console.ops import queue_facts
 from console.text import safe
 from console.tui import cells, flows
 from console.tui.screens.base import ConsoleScreen
@@ -116,6 +117,7 @@ def queue_sections(queue: Queue) -> tuple[Section, ...]:
             ("in flight", _number(queue.in_flight)),
             ("delayed", _number(queue.delayed)),
             ("oldest", oldest or (f"{text.DASH} {queue.oldest_reason}" if queue.oldest_reason else None)),
+            ("in less out", queue_facts.flow_words(queue)),
         ),
     )
     relation = Facts(
@@ -124,28 +126,20 @@ def queue_sections(queue: Queue) -> tuple[Section, ...]:
             ("goes to", dlq or "no dead-letter queue"),
             ("holds", _number(queue.dlq_count) if queue.dlq else None),
             ("serves", ", ".join(queue.dlq_of) or "no queue"),
+            ("may serve", queue_facts.allow_words(queue)),
         ),
     )
     policy = Facts(
         "settings",
-        (
-            ("visibility timeout", _seconds(queue.visibility_timeout)),
-            ("retention", _seconds(queue.retention_seconds)),
-            ("url", queue.url),
-            ("arn", queue.arn or None),
-        ),
+        (*queue_facts.pairs(queue), ("url", queue.url), ("arn", queue.arn or None)),
     )
     found: list[Section] = [counts, relation, policy]
     if queue.problem is not None:
         found.insert(0, Facts("not seen", ((queue.problem.code, queue.problem.message, "$warn"),)))
-    if queue.extra:
-        found.append(Facts("other attributes", tuple(queue.extra)))
+    if others := queue_facts.others(queue):
+        found.append(Facts("other attributes", others))
     return tuple(found)
 
 
 def _number(value: int | None) -> str | None:
     return None if value is None else text.count(value)
-
-
-def _seconds(value: int | None) -> str | None:
-    return None if value is None else text.duration(value)
