@@ -85,7 +85,7 @@ def show_dlq(run: Run, dlq: str, limit: int, force: bool) -> None:
 
     seen = inspect.dead_letter(run.session, dlq, limit=limit, force=force)
     row = shapes.dlq(seen.letters, clusters=True)
-    messages = [{**shapes.message(m), "done": m.id in seen.done} for m in seen.messages]
+    messages = [{**shapes.opened(m), "done": m.id in seen.done} for m in seen.messages]
     # A queue's dead letters leave it when they are redriven; a topic's stay, and are marked.
     marked: tuple[Column[Message], ...] = (Column("redriven", lambda m: "yes" if m.id in seen.done else "", drop=1),)
     columns = (*MESSAGE_COLUMNS[:1], *(marked if seen.letters.kind == "topic" else ()), *MESSAGE_COLUMNS[1:])

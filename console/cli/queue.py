@@ -141,7 +141,7 @@ def peek_queue(run: Run, queue: str, most: int, force: bool) -> None:
     session = run.session
     session.require_sqs_settings()
     seen = inspect.peek(session, queue, most, force=force)
-    rows = [shapes.message(m) for m in seen.messages]
+    rows = [shapes.opened(m) for m in seen.messages]
     emit(
         run,
         Answer(

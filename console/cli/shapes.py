@@ -210,6 +210,17 @@ def cluster(c: Cluster) -> dict[str, Any]:
     }
 
 
+def opened(m: Message) -> dict[str, Any]:
+    """A message with what lies inside its value: `unwrapped` is null when the value is just what it is."""
+    from console.decode.unwrap import unwrap
+
+    inside = unwrap(m.value)
+    if inside is None:
+        return {**message(m), "unwrapped": None}
+    layers = [{"name": raw(layer.name), "note": raw(layer.note)} for layer in inside.layers]
+    return {**message(m), "unwrapped": {"layers": layers, "value": raw(inside.value), "cut": inside.cut}}
+
+
 def job(j: Job) -> dict[str, Any]:
     """One change in the journal."""
     return {

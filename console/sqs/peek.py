@@ -6,15 +6,16 @@ are used up moves to the dead-letter queue at its next receive. Hence the budget
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from console.decode import decode
+from console.decode.unwrap import unwrap
 from console.errors import Refused
 from console.model import Message, Queue
 from console.sqs import receive as lease
@@ -43,7 +44,7 @@ FIFO_HEAD = 10
 
 _ERROR_ATTRIBUTES = (
     "error", "errormessage", "error_message", "error-message", "exception", "exceptionmessage", "exception_message",
-    "exception-message", "failure", "failurereason", "failure_reason", "reason", "cause",
+    "exception-message", "errorcode", "error_code", "failure", "failurereason", "failure_reason", "reason", "cause",
 )  # fmt: skip
 _ERROR_KEYS = ("errorMessage", "error_message", "error", "exception", "exceptionMessage", "failureReason")
 _ERROR_BODY_LIMIT = 262_144
@@ -225,7 +226,7 @@ def to_message(queue: str, found: Received) -> Message:
 
 
 def error_of(found: Received) -> str | None:
-    """Why a message failed, where its attributes or a JSON body evidently say so; None otherwise.
+    """Why a message failed, where its attributes, its envelope or a JSON body evidently say so; None otherwise.
 
     SQS itself keeps no reason: this is what applications write before they give up.
     """
@@ -234,11 +235,13 @@ def error_of(found: Received) -> str | None:
         text = named.get(name, {}).get("StringValue")
         if text:
             return str(text)[:_ERROR_CHARS]
-    if not found.body.lstrip().startswith("{") or len(found.body) > _ERROR_BODY_LIMIT:
+    if len(found.body) > _ERROR_BODY_LIMIT:
         return None
-    try:
-        body: Any = json.loads(found.body)
-    except (ValueError, RecursionError):
+    inside = unwrap(found.body.encode("utf-8", "surrogatepass"))
+    if inside is not None and inside.error:
+        return inside.error[:_ERROR_CHARS]
+    body = decode(found.body.encode("utf-8", "surrogatepass") if inside is None else inside.value).value
+    if not isinstance(body, dict):
         return None
     for key in _ERROR_KEYS:
         value = body.get(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from console import text
+from console.decode.unwrap import unwrap
 from console.model import Message
 from widgets.detail import Body, Facts, Section
 
@@ -25,7 +26,13 @@ def sections(message: Message) -> tuple[Section, ...]:
     if message.key is not None:
         found.append(Body("key", message.key))
     size = text.size(len(message.value)) if message.value is not None else "no value"
-    found.append(Body("value", message.value, size))
+    inside = unwrap(message.value)
+    if inside is not None:
+        rows = [(layer.name, layer.note or "opened") for layer in inside.layers]
+        found.append(Facts("unwrapped", tuple(rows)))
+        more = ", the rest is not unpacked" if inside.cut else ""
+        found.append(Body("what is inside", inside.value, text.size(len(inside.value)) + more))
+    found.append(Body("value" if inside is None else "value as it is moved", message.value, size))
     if message.headers:
         found.append(Facts("headers", tuple((name, _shown(value)) for name, value in message.headers)))
     if message.attributes:

@@ -13,8 +13,9 @@ from console.ops import queue_facts
 
 
 def queue(name: str = "q", net: float | None = None, **attributes: str) -> Queue:
-    return Queue(name, f"u/{name}", type="fifo" if name.endswith(".fifo") else "standard", extra=tuple(attributes.items()),
-                 net_rate=net, visible=100, in_flight=0, delayed=0)  # fmt: skip
+    counts: dict[str, Any] = {"visible": 100, "in_flight": 0, "delayed": 0, "net_rate": net}
+    kind: Any = "fifo" if name.endswith(".fifo") else "standard"
+    return Queue(name, f"u/{name}", type=kind, extra=tuple(attributes.items()), **counts)
 
 
 @pytest.mark.parametrize(
