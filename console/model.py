@@ -319,8 +319,7 @@ class Message:
 
     `target` is `kafka:TOPIC` or `sqs:QUEUE`; `id` is `TOPIC/PARTITION/OFFSET` or the SQS MessageId. `headers` are
     Kafka's; `attributes` are SQS message attributes (Binary ones as bytes) and, under their own names, SQS system
-    attributes.
-    `error` is the failure as far as headers or attributes tell it.
+    attributes. `error` is the failure as far as headers or attributes tell it.
     """
 
     target: str
@@ -390,8 +389,7 @@ class Attention:
         return self.status.severity
 
 
-JOB_GROUP_PREFIX = "logq-job-"
-"""The consumer groups that hold the progress of jobs: a reserved prefix, never a user's group."""
+JOB_GROUP_PREFIX = "logq-job-"  # consumer groups that hold the progress of jobs: reserved, never a user's group
 
 JobKind = Literal["reset", "redrive", "replay", "purge", "undo"]
 JobState = Literal["planned", "running", "paused", "done", "partly", "failed", "cancelled", "interrupted"]

@@ -18,6 +18,7 @@ from console.model import (
     GroupPartition,
     Job,
     Member,
+    Message,
     Outcome,
     Problem,
     Queue,
@@ -43,7 +44,10 @@ PARTITION = _fields(
 TOPIC = _fields("topic partitions replication records internal dead_letter reason")
 TOPIC_PARTITION = _fields("topic partition leader replicas isr offline start end stable_end reason")
 QUEUE = _fields(
-    "name url type visible in_flight delayed oldest_seconds dlq dlq_of max_receive retention_seconds status reason"
+    "name url type visible in_flight delayed oldest_seconds dlq dlq_of max_receive retention_seconds status reason "
+    "oldest_reason net_per_second arn dlq_arn dlq_count redrive_allow visibility_timeout_seconds delay_seconds "
+    "receive_wait_seconds max_message_bytes encryption kms_key content_deduplication deduplication_scope "
+    "throughput_limit high_throughput seen_at"
 )
 DLQ = _fields("target kind count oldest_seconds expires_seconds source done clusters")
 MESSAGE = _fields("target id partition offset timestamp key value headers attributes receive_count group_id error")

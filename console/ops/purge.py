@@ -89,6 +89,7 @@ def resume(
     Raises `NotFound`, or `Refused` when read-only, when it runs, or when it belongs to another place.
     """
     require_writable(session.settings, f"resume {job_id}")
+    session.require_sqs_settings()
     planned = from_json(session.journal.plan(job_id))
     sqs = session.require_sqs(planned.queue)
     if planned.endpoint != sqs.endpoint:

@@ -184,6 +184,7 @@ def resume(
         from console.ops import redrive_topic
 
         return redrive_topic.resume(session, job.id, cancel, on_progress)
+    session.require_sqs_settings()
     if job.kind != "redrive":
         raise Refused(f"{job.id} is a {job.kind}, not a redrive")
     if job.state == "done":
