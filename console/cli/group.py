@@ -187,7 +187,7 @@ def reset_group(
 
     if export and execute:
         raise UsageError("--export prints offsets and --execute applies them: give one of them")
-    strategy = _strategy(strategies)
+    strategy = _strategy(group, strategies)
     selection = tuple(reset.parse_selection(topic) for topic in topics)
     how = Waiting.parse(wait_empty, wait_limit, reread)
     guard(run, f"reset group {group}", execute, yes)
@@ -201,7 +201,7 @@ def reset_group(
     raise click.exceptions.Exit(carry_out(run, change, execute, yes))
 
 
-def _strategy(given: dict[str, str | bool | None]) -> Strategy:
+def _strategy(group: str, given: dict[str, str | bool | None]) -> Strategy:
     """The one strategy that was asked for. Raises `UsageError` when there is none, or more than one."""
     from console.ops.reset import parse_strategy
 
@@ -221,4 +221,4 @@ def _strategy(given: dict[str, str | bool | None]) -> Strategy:
         content = sys.stdin.read() if typed == "-" else Path(typed).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {typed}: {getattr(error, 'strerror', None) or error}") from None
-    return replace(parse_strategy(kind, content, time.time()), text=typed)
+    return replace(parse_strategy(kind, content, time.time(), group), text=typed)

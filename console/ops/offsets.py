@@ -79,10 +79,11 @@ class Strategy:
                 return (f"--to-{self.kind}",)
 
 
-def parse_strategy(kind: str, value: str, now: float) -> Strategy:
+def parse_strategy(kind: str, value: str, now: float, group: str = "") -> Strategy:
     """A strategy from its kind and its value as typed ("" where it takes none); `now` fixes a duration to a time.
 
-    `from-file` takes the file's text as value. Raises `UsageError` with an example for what makes no sense.
+    `from-file` takes the file's text as value, and of one for several groups the lines of `group`.
+    Raises `UsageError` with an example for what makes no sense.
     """
     if kind not in get_args(StrategyKind):
         raise UsageError(f"{kind!r} is no strategy; there are {', '.join(get_args(StrategyKind))}")
@@ -96,7 +97,7 @@ def parse_strategy(kind: str, value: str, now: float) -> Strategy:
         case "duration":
             return Strategy("duration", at=max(0.0, now - parse_duration(value)), text=value.strip())
         case "from-file":
-            return Strategy("from-file", offsets=read_csv(value))
+            return Strategy("from-file", offsets=read_csv(value, group))
         case "earliest" | "latest" | "current":
             return Strategy(kind)
     raise AssertionError(kind)
@@ -239,16 +240,23 @@ def write_csv(offsets: Iterable[tuple[str, int, int]]) -> str:
     return out.getvalue()
 
 
-def read_csv(text: str) -> dict[TopicPartition, int]:
+def read_csv(text: str, group: str = "") -> dict[TopicPartition, int]:
     """Offsets from lines of `topic,partition,offset`. Empty lines, a heading and `#` comments are passed over.
 
-    Raises `UsageError` naming the line: not three fields, not numbers, a partition twice, or nothing at all.
+    Lines of `group,topic,partition,offset`, as Kafka's tool exports several groups, count when they are of `group`.
+    Raises `UsageError` naming the line: other fields, not numbers, a partition twice, or nothing at all.
     """
     found: dict[TopicPartition, int] = {}
+    others: set[str] = set()
     for number, row in enumerate(csv.reader(io.StringIO(text)), 1):
         fields = [cell.strip() for cell in row]
-        if not any(fields) or fields[0].startswith("#") or (number == 1 and fields[:2] == ["topic", "partition"]):
+        if not any(fields) or fields[0].startswith("#") or (number == 1 and "partition" in fields[1:3]):
             continue
+        if len(fields) == 4 and group:
+            if fields[0] != group:
+                others.add(fields[0])
+                continue
+            del fields[0]
         if len(fields) != 3:
             raise UsageError(f"line {number} has {len(fields)} fields, not topic,partition,offset (orders,0,1820)")
         try:
@@ -260,6 +268,8 @@ def read_csv(text: str) -> dict[TopicPartition, int]:
         if (fields[0], partition) in found:
             raise UsageError(f"line {number}: {fields[0]} partition {partition} is there twice")
         found[fields[0], partition] = offset
+    if not found and others:
+        raise UsageError(f"the file names no offsets of group {group!r}, only of {', '.join(sorted(others)[:4])}")
     if not found:
         raise UsageError("the file names no offsets; it has lines of topic,partition,offset (orders,0,1820)")
     return found

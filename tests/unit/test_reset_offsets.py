@@ -150,6 +150,13 @@ def test_csv_as_kafkas_own_tool_writes_it() -> None:
     assert write_csv([("orders", 0, 18204)]) == "orders,0,18204\n"
 
 
+def test_csv_of_several_groups_gives_the_lines_of_one() -> None:
+    text = "group,topic,partition,offset\nbilling,orders,0,7\naudit,orders,0,9\nbilling,orders,1,8\n"
+    assert read_csv(text, "billing") == {("orders", 0): 7, ("orders", 1): 8}
+    with pytest.raises(UsageError, match="no offsets of group 'other', only of audit, billing"):
+        read_csv(text, "other")
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "\n", "orders,0", "orders,0,1,2", "orders,x,1", "orders,0,1.5", ",0,1", "orders,-1,1", "orders,0,-1",
