@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.chaos, pytest.mark.timeout(600)]
 
 Unique = Callable[[str], str]
 PARTITIONS = 6
+BATCH = 2_000  # so that a kill falls into the middle of something: of 10,000 there are 20 in all
 
 
 def seeded() -> random.Random:
@@ -29,30 +30,31 @@ def seeded() -> random.Random:
     return random.Random(seed)
 
 
-def test_30000_records_killed_8_times(kafka: str, unique: Unique, tmp_path: Path) -> None:
+def test_200000_records_killed_20_times(kafka: str, unique: Unique, tmp_path: Path) -> None:
+    """Exactly once whatever moment it dies at: while it copies, and while it starts, joins the group or settles."""
     chance = seeded()
+    records, kills = 200_000, 20
     source, target = unique("src"), unique("dst")
     make_topics(kafka, {source: PARTITIONS, target: PARTITIONS})
-    fill(kafka, source, 30_000, PARTITIONS)
-    run = Run(kafka, tmp_path, source, f"kafka:{target}")
-    run.kill_after(chance.randint(0, 1_500), chance.random() * 0.1)
-    at = [run.done]
-    for kill in range(7):
-        run = Run(kafka, tmp_path, resumes=run.job)
-        if kill % 3 == 2:
-            run.kill(0.3 + chance.random())  # wherever it is: while it starts, joins the group or settles
+    fill(kafka, source, records, PARTITIONS)
+    run = Run(kafka, tmp_path, source, f"kafka:{target}", batch=BATCH)
+    at = []
+    for kill in range(kills):
+        if kill % 4 == 3:
+            run.kill(0.3 + chance.random())
         else:
-            run.kill_after(chance.randint(0, 1_500), chance.random() * 0.1)
+            run.kill_after(chance.randint(0, 6 * BATCH), chance.random() * 0.1)
         at.append(run.done)
         journal = Journal(tmp_path / "journal.db")
         assert journal.job(run.job).state == "interrupted"
         journal.close()
-    run = Run(kafka, tmp_path, resumes=run.job)
-    assert run.finish() == ["done", "30000", "0"]
+        run = Run(kafka, tmp_path, resumes=run.job, batch=BATCH)
+    assert run.finish() == ["done", f"{records}", "0"]
     print(f"killed at {at}")
+    assert at[-1] < records
     assert_copied(read(kafka, source, PARTITIONS), read(kafka, target, PARTITIONS))
     journal = Journal(tmp_path / "journal.db")
-    assert journal.job(run.job).done == 30_000
+    assert journal.job(run.job).done == records
     assert journal.counts(run.job)["COPIED"] == PARTITIONS
     journal.close()
 
