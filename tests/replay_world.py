@@ -59,7 +59,14 @@ def make_topics(bootstrap: str, names: dict[str, int], **config: str) -> None:
 
 def fill(bootstrap: str, topic: str, count: int, partitions: int, *, first: int = 0, pad: int = 0) -> None:
     """Numbered records, in turn over the partitions, with two headers and times of their own."""
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "linger.ms": 20,
+            "queue.buffering.max.messages": 1_000_000,
+            "enable.idempotence": True,  # else a batch sent again changes the order
+        }
+    )
     for n in range(first, first + count):
         producer.produce(
             topic, b"%d" % n + b"x" * pad, key=b"k%d" % (n % 101), partition=n % partitions,

@@ -132,7 +132,7 @@ def perform(job: Job) -> Outcome:
         except BaseException as error:  # handed to the caller's thread
             failure.append(error)
 
-    with _stopping(cancel):
+    with _stopping(cancel, bar):
         worker = threading.Thread(target=work, name="change", daemon=True)
         worker.start()
         # Short joins: a signal's handler runs between them on every platform.
@@ -146,13 +146,14 @@ def perform(job: Job) -> Outcome:
 
 
 @contextmanager
-def _stopping(cancel: threading.Event) -> Any:
+def _stopping(cancel: threading.Event, bar: Bar) -> Any:
     """SIGINT and SIGTERM set `cancel` the first time and interrupt the second time."""
 
     def stop(signum: int, frame: FrameType | None) -> None:
         if cancel.is_set():
             raise KeyboardInterrupt
         cancel.set()
+        bar.clear()
         note("stopping at the end of this batch; once more leaves at once")
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}

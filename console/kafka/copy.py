@@ -30,6 +30,7 @@ _CONSUME_S = 1.0
 _SETTLE_S = 1.0
 _LOOK_S = 1.0
 _SEE_S = 2.0
+_READ_S = 5.0
 _AFTER_ABORT_S = 0.2
 _AFTER_BROKEN_S = 1.0
 
@@ -48,7 +49,8 @@ class Copier:
     the place of a dead one aborts its open transaction and has its partitions at once. `settle` calls what it is given
     with each further identity whose process is known to be dead. `select` is the filter: True, False, or None where it
     failed. `shape` gives a copy's partition and headers where they are not the record's own. `reader` makes what is
-    read from, when that is no topic.
+    read from, when that is no topic. `on_wait` is told while nothing moves. `unseen` holds the partitions whose mark is
+    still that of the plan; `undecided` says that a transaction was left whose end nobody told.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Copier:
         shape: Shape | None = None,
         reader: Callable[[KafkaSettings, Copy, str, Callable[[Any], None]], Consumer] = member,
         on_step: Callable[[Mapping[int, Mark]], None] = lambda marks: None,
+        on_wait: Callable[[float, str], None] = lambda seconds, why: None,
     ) -> None:
         self._settings = settings
         self._copy = copy
@@ -72,8 +75,10 @@ class Copier:
         self._shape = shape
         self._reader = reader
         self._on_step = on_step
-        self._calls = Calls(copy.job, copy.patience, stop)
+        self._calls = Calls(copy.job, copy.patience, stop, on_wait)
         self.marks: dict[int, Mark] = dict(copy.marks)
+        self.unseen = set(copy.marks)
+        self.undecided = False
         self._mine: dict[int, Mark] = {}
         self._dirty: set[int] = set()
         self._failure: BaseException | None = None
@@ -162,7 +167,7 @@ class Copier:
         found = self._committed(source, partitions)
         self._mine = {p: mark for p, mark in found.items() if not mark.done}
         self._dirty.clear()
-        self.marks.update(found)
+        self._saw(found)
         source.assign([TopicPartition(self._copy.source, p, mark.position) for p, mark in self._mine.items()])
 
     def _committed(self, source: Consumer, partitions: list[int]) -> dict[int, Mark]:
@@ -170,9 +175,9 @@ class Copier:
         found: dict[int, Mark] = {}
 
         def look() -> None:
-            found.update(marks.read(source, self._copy.source, partitions, CALL_S))
+            found.update(marks.read(source, self._copy.source, partitions, _READ_S))
 
-        if not partitions or not self._calls.again(look, "read the position"):
+        if not partitions or not self._calls.again(look, "read the position", here=True):
             return {}
         if lost := set(partitions) - found.keys():
             raise Failed(
@@ -270,7 +275,8 @@ class Copier:
             self._abort(producer, source, error, chosen)
             return
         if not committed:
-            return  # stopped while nobody answered: the next run reads whether it was
+            self.undecided = True  # stopped while nobody answered: the next run reads whether it was
+            return
         self._calls.moved()
         self._committed_at = time.monotonic()
         self._dirty.clear()
@@ -397,8 +403,12 @@ class Copier:
             return
         if any(mark.position > self.marks[p].position for p, mark in seen.items()):
             self._calls.moved()  # others work, and this one may only be waiting for them
-        self.marks.update(seen)
+        self._saw(seen)
         self._on_step(self.marks)
+
+    def _saw(self, seen: Mapping[int, Mark]) -> None:
+        self.marks.update(seen)
+        self.unseen -= seen.keys()
 
     def _copied(self) -> int:
         return sum(mark.copied for mark in self.marks.values())

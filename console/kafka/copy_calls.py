@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +16,9 @@ CALL_S = 30.0
 STUCK_S = 45.0
 """After so long without movement new clients are made: a client may wait for ever for a coordinator that is back."""
 
-_LEAVE_S = 10.0
+_LEAVE_S = 5.0
 _PAUSE_S = 0.1
+_QUIET_S = 3.0
 
 
 class Fenced(Refused):
@@ -30,16 +32,25 @@ class Broken(LogqError):
 class Calls:
     """The patience of one copy: calls are made again while that helps and something has moved lately.
 
-    `stop` tells that somebody wants to end; `patience` is how many seconds nothing may move. `errors` holds what the
-    clients complained about, the newest last.
+    `stop` tells that somebody wants to end; `patience` is how many seconds nothing may move. `on_wait` gets, once a
+    second while nothing moves, for how many seconds and why. `errors` holds what the clients complained about since
+    something moved, the newest last.
     """
 
-    def __init__(self, job: str, patience: float, stop: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        job: str,
+        patience: float,
+        stop: Callable[[], bool],
+        on_wait: Callable[[float, str], None] = lambda seconds, why: None,
+    ) -> None:
         self.job = job
         self.stop = stop
         self.errors: list[str] = []
         self._patience = patience
-        self._moved = self._fresh = time.monotonic()
+        self._on_wait = on_wait
+        self._moved = self._fresh = self._told = time.monotonic()
+        self._leave: float | None = None
 
     def complain(self, error: Any) -> None:
         """Keep what a client said: a `KafkaError`, or any exception."""
@@ -49,6 +60,7 @@ class Calls:
     def moved(self) -> None:
         """Something went on: patience begins anew."""
         self._moved = time.monotonic()
+        self.errors.clear()
 
     def check(self) -> None:
         """Raise `Unreachable` when nothing has moved for too long."""
@@ -63,19 +75,24 @@ class Calls:
     def stuck(self) -> None:
         """Raise `Broken` when neither something moved nor the clients were made lately, `Unreachable` as `check`."""
         self.check()
+        self._tell()
         if time.monotonic() - max(self._moved, self._fresh) > STUCK_S:
             raise Broken(f"nothing moved for {STUCK_S:g} s")
 
-    def again(self, call: Callable[[], object], what: str) -> bool:
+    def again(self, call: Callable[[], object], what: str, *, here: bool = False) -> bool:
         """Make a call, the same again while the error is retriable; False when stopped meanwhile.
 
-        Raises `KafkaException` for a transaction that must be aborted, `verdict` for the rest.
+        Who wants to stop is given some seconds more: most answers come, and then the end is known. A call that has not
+        returned by then is left to itself: what it settles is read, or fenced, by whoever goes on. `here` is for short
+        calls of a consumer: while it runs a callback it lets no other thread in. Raises `KafkaException` for a
+        transaction that must be aborted, `verdict` for the rest.
         """
         from confluent_kafka import KafkaException
 
-        leave: float | None = None
         while True:
             try:
+                if not here:
+                    return self._made(call)
                 call()
                 return True
             except KafkaException as error:
@@ -86,12 +103,44 @@ class Calls:
                 if not said.retriable():
                     raise self.verdict(said, what) from None
                 self.check()
-                if self.stop():
-                    # Some more seconds are granted: most answers come, and then the end is known.
-                    leave = leave or time.monotonic() + _LEAVE_S
-                    if time.monotonic() >= leave:
-                        return False
+                self._tell()
+                if self._leaving():
+                    return False
                 time.sleep(_PAUSE_S)
+
+    def _made(self, call: Callable[[], object]) -> bool:
+        """Make a call on a thread of its own, which a broker that hangs keeps for as long as the call may take."""
+        raised: list[BaseException] = []
+
+        def make() -> None:
+            try:
+                call()
+            except BaseException as error:  # handed to the caller's thread
+                raised.append(error)
+
+        made = threading.Thread(target=make, name="logq-copy-call", daemon=True)
+        made.start()
+        while made.is_alive():
+            made.join(_PAUSE_S)
+            self._tell()
+            if made.is_alive() and self._leaving():
+                return False
+        if raised:
+            raise raised[0]
+        return True
+
+    def _leaving(self) -> bool:
+        """Whether somebody wants to stop and has waited long enough for an answer."""
+        if not self.stop():
+            return False
+        self._leave = self._leave or time.monotonic() + _LEAVE_S
+        return time.monotonic() >= self._leave
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if now - self._moved >= _QUIET_S and now - self._told >= 1.0:
+            self._told = now
+            self._on_wait(now - self._moved, self.errors[-1] if self.errors else "")
 
     def pause(self, seconds: float) -> None:
         """Wait, but not when somebody wants to end."""

@@ -30,7 +30,7 @@ PATIENCE_S = 180.0
 """How long nothing may move before a copy gives up, resumable; longer than a dead process's open transaction."""
 
 _CALL_S = 30.0
-_CLOSE_S = 5.0
+_CLOSE_S = 2.0
 _LEAST_BYTES = 1_000_000
 
 

@@ -65,7 +65,7 @@ def resume(
     """Finish a replay that was interrupted, cancelled or partly done; what was copied is not copied again.
 
     Raises `NotFound`, `UsageError` when it is done or no replay, `Refused` when read-only, when it runs, or when it
-    belongs to another place.
+    belongs to another place, `Unreachable` when no broker answers; the job is as it was then.
     """
     require_writable(session.settings, f"resume {job_id}")
     job = session.journal.job(job_id)
@@ -75,6 +75,7 @@ def resume(
         raise UsageError(f"{job.id} is done: nothing is left to resume")
     planned = from_json(session.journal.plan(job.id))
     _same_place(session, job, planned)
+    session.require_kafka().cluster_id()  # a copy waits long for a cluster that fails over: not for one that is away
     job = session.journal.take(job.id)
     return _work(session, job, planned, cancel or threading.Event(), on_progress, shares=False)
 

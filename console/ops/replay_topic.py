@@ -25,10 +25,11 @@ from console.ops.command import command_line
 from console.ops.replay_edit import Editor, Headers
 from console.ops.replay_select import Selection
 from console.ops.replay_value import ReplayPlan
-from console.text import count, plural
+from console.text import count, duration, plural
 
 if TYPE_CHECKING:
     from console.config import KafkaSettings
+    from console.kafka.copy import Copier
     from console.kafka.copy_group import Copy
     from console.kafka.marks import Mark
     from console.ops.session import Session
@@ -57,18 +58,29 @@ def run(
     editor = Editor(planned.edit) if planned.edit else None
     if planned.file:
         replay_file.verify(planned.source, planned.sha256)
-    copy = _copy(session, job, planned)
     watch = _Watch(session, job, planned, cancel, on_progress)
+    copy = _copy(session, job, planned, watch)
+    if copy is None:
+        return _outcome(session, job, planned, None, False, None)
     with _place(session.journal, job, copy.group, alone=planned.alone) as (identity, settle):
         how = _of_file(planned, selection, editor) if planned.file else _of_topic(selection, editor)
-        copier = Copier(settings, copy, identity, stop=watch.stopped, settle=settle, on_step=watch.show, **how)
+        copier = Copier(
+            settings,
+            copy,
+            identity,
+            stop=watch.stopped,
+            settle=settle,
+            on_step=watch.show,
+            on_wait=watch.waits,
+            **how,
+        )
         error: LogqError | None = None
         done = False
         try:
             done = copier.run()
         except LogqError as failure:
             error = failure
-    outcome = _outcome(session, job, planned, copier.marks, done, error)
+    outcome = _outcome(session, job, planned, copier, done, error)
     said = []
     if selection.first_error:
         said.append(f"the filter could not be applied to some records: {selection.first_error}")
@@ -76,7 +88,7 @@ def run(
         said.append(f"headers changed in {plural(editor.edited, 'record')} by this run")
         said += [editor.note] if editor.note else []
     outcome = replace(outcome, lines=(*outcome.lines[:-1], *said, outcome.lines[-1]))
-    _note(session.journal, job, planned, copier.marks)
+    _note(session.journal, job, planned, {p: m for p, m in copier.marks.items() if p not in copier.unseen})
     return outcome
 
 
@@ -113,9 +125,13 @@ def _of_file(planned: ReplayPlan, selection: Selection, editor: Editor | None) -
     return {"select": lambda line: selection.message(line.message), "shape": shape, "reader": reader}
 
 
-def _copy(session: Session, job: str, planned: ReplayPlan) -> Copy:
-    """The copy with the ranges that the job's group holds; they are written there when the job begins."""
+def _copy(session: Session, job: str, planned: ReplayPlan, watch: _Watch) -> Copy | None:
+    """The copy with the ranges that the job's group holds; they are written there when the job begins.
+
+    None when it was stopped before that was done.
+    """
     from console.kafka import copy_group
+    from console.kafka.copy_calls import Calls
     from console.kafka.marks import GROUP_PREFIX, Mark
 
     marks = {r.partition: Mark(r.start, r.end, r.start, planned.digest) for r in planned.ranges if r.offsets}
@@ -137,7 +153,12 @@ def _copy(session: Session, job: str, planned: ReplayPlan) -> Copy:
         # Not asked for again: an open transaction of a process that died would hold the answer back.
         held = json.loads(begun.data or b"{}")
         return replace(copy, marks={int(p): Mark(a, b, a, planned.digest) for p, (a, b) in held.items()})
-    found = copy_group.begin(session.require_kafka().settings, copy) if marks else {}
+    found: dict[int, Mark] = {}
+    if marks:
+        settings = session.require_kafka().settings
+        calls = Calls(job, copy.patience, watch.stopped, watch.waits)
+        if not calls.again(lambda: found.update(copy_group.begin(settings, copy)), "write the ranges"):
+            return None
     ranges = {p: (mark.start, mark.end) for p, mark in found.items()}
     session.journal.put(job, [Entry("ranges", "BEGUN", data=json.dumps(ranges).encode())])
     return replace(copy, marks=found)
@@ -209,6 +230,7 @@ class _Watch:
         self._cancel = cancel
         self._on_progress = on_progress
         self._looked = self._noted = 0.0
+        self._done = session.journal.job(job).done
         self._seen: deque[tuple[float, int]] = deque()
 
     def stopped(self) -> bool:
@@ -221,7 +243,7 @@ class _Watch:
 
     def show(self, marks: Mapping[int, Mark]) -> None:
         now = time.monotonic()
-        done = sum(mark.copied for mark in marks.values())
+        self._done = done = sum(mark.copied for mark in marks.values())
         self._seen.append((now, done))
         while now - self._seen[0][0] > _WINDOW_S and len(self._seen) > 2:
             self._seen.popleft()
@@ -239,6 +261,12 @@ class _Watch:
         if now - self._noted >= _LOOK_S:
             self._noted = now
             self._journal.progress(self._job, done)
+
+    def waits(self, seconds: float, why: str) -> None:
+        """Nothing moves: the rate of before is no longer true, and no time left follows from it."""
+        self._seen.clear()
+        told = f"nothing has moved for {duration(seconds)}" + (f": {why}" if why else "")
+        self._on_progress(Progress(self._job, self._done, total=self._total, note=f"{told}; job {self._job}"))
 
 
 def _note(journal: Journal, job: str, planned: ReplayPlan, marks: Mapping[int, Mark]) -> None:
@@ -262,10 +290,14 @@ def _note(journal: Journal, job: str, planned: ReplayPlan, marks: Mapping[int, M
 
 
 def _outcome(
-    session: Session, job: str, planned: ReplayPlan, marks: Mapping[int, Mark], done: bool, error: LogqError | None
+    session: Session, job: str, planned: ReplayPlan, copier: Copier | None, done: bool, error: LogqError | None
 ) -> Outcome:
+    marks = copier.marks if copier is not None else {}
     copied = sum(mark.copied for mark in marks.values())
-    left = 0 if done else sum(mark.left for mark in marks.values())
+    left: int | None = 0 if done else sum(mark.left for mark in marks.values())
+    if not done and (copier is None or copier.unseen):
+        # Nobody told how far the job is: what the journal noted is the least, and what is left is not known.
+        copied, left = max(copied, session.journal.job(job).done), None
     unselected = sum(mark.unselected for mark in marks.values())
     failed_filter = sum(mark.errors for mark in marks.values())
     tombstones = sum(mark.tombstones for mark in marks.values())
@@ -284,8 +316,12 @@ def _outcome(
         lines.append(
             f"{plural(empty, 'offset')} held no committed record (transaction markers, aborted, compacted away)"
         )
-    if left:
-        lines.append(f"{plural(left, 'offset')} left")
+    if copier is not None and copier.undecided:
+        lines.append(
+            "nobody told whether the last batch was committed: the next run finds out, and neither loses nor doubles it"
+        )
+    if not done:
+        lines.append("how much is left was not told" if left is None else f"{plural(left, 'offset')} left")
         lines.append(f"resume: {command_line(session.settings, 'job', 'resume', job, '--execute')}")
     else:
         lines.append(f"logq job receipt {job} proves it; it cannot be undone")
