@@ -16,7 +16,8 @@ class World:
     `panorama_bug`: image workers, the mailer, fulfillment and inventory fail on panorama prints. `billing_stalled`: its
     members are alive but take no record. `analytics_pace`: what analytics reads, as a share of what the shop produces.
     `indexer_running`: search-indexer has a member. `panorama_share`: how many of the orders with a picture (some 12 a
-    second) are panoramas, the kind that the bad release fails on.
+    second) are panoramas, the kind that the bad release fails on. `billing_down`: its members have left for the seconds
+    that rolling out a release takes; an offset reset that waits for an empty group is applied then.
     """
 
     panorama_bug: bool = False
@@ -24,6 +25,7 @@ class World:
     analytics_pace: float = 2.0
     indexer_running: bool = True
     panorama_share: float = 0.15
+    billing_down: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +54,24 @@ FIX: tuple[Event, ...] = (
     Event(
         0.0,
         "release 2026.48 goes out: panorama prints work again",
-        (("panorama_bug", False), ("panorama_share", 0.15)),
+        (("panorama_bug", False), ("panorama_share", 0.15), ("billing_down", True)),
     ),
-    Event(3.0, "billing's database answers: it works off what it missed", (("billing_stalled", False),)),
+    Event(
+        4.0,
+        "billing is back and its database answers: it works off what it missed",
+        (("billing_stalled", False), ("billing_down", False)),
+    ),
     Event(6.0, "analytics gets more power: it catches up", (("analytics_pace", 3.0),)),
 )
-"""What plays when the fix is deployed: the bug goes at once, the two other troubles just after."""
+"""What plays when the fix is deployed: the bug goes at once, billing restarts, the two other troubles go just after."""
 
 BREAK: tuple[Event, ...] = (
     Event(
         0.0,
         "release 2026.47 is back: panorama prints fail in four services",
-        (("panorama_bug", True), ("panorama_share", 0.15)),
+        (("panorama_bug", True), ("panorama_share", 0.15), ("billing_down", True)),
     ),
+    Event(4.0, "billing is back with the old release", (("billing_down", False),)),
     Event(8.0, "billing stalls again: its database does not answer", (("billing_stalled", True),)),
     Event(16.0, "analytics slows down again: it reads 60 % of what arrives", (("analytics_pace", 0.6),)),
     Event(1800.0, "word gets round: hardly anybody orders a panorama now", (("panorama_share", 0.003),)),

@@ -51,7 +51,8 @@ class Story:
         self._shop = Shop(self._producer)
         self._fulfillment = Listener(layout.FULFILLMENT, self._producer)
         self._inventory = Listener(layout.INVENTORY, self._producer, every=5)
-        self._billing = Reader(layout.BILLING, [member(kafka, layout.BILLING, n) for n in (1, 2, 3)])
+        self._kafka = kafka
+        self._billing: Reader | None = self._new_billing()
         self._analytics = Reader(layout.ANALYTICS, [member(kafka, layout.ANALYTICS, 1, kip848=True)])
         self._plain = [
             Reader(name, [member(kafka, name, n) for n in (1, 2)], handler)
@@ -112,12 +113,25 @@ class Story:
         deadline = time.monotonic() + CLOSE_S
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        readers = [*self._plain, self._billing, self._analytics, self._bridge, self._notifications]
+        readers = [*self._plain, self._analytics, self._bridge, self._notifications]
+        readers += [self._billing] if self._billing else []
         closers = [threading.Thread(target=reader.close, daemon=True) for reader in readers]
         for closer in closers:
             closer.start()
         for closer in closers:
             closer.join(max(0.0, deadline - time.monotonic()))
+
+    def _new_billing(self) -> Reader:
+        return Reader(layout.BILLING, [member(self._kafka, layout.BILLING, n) for n in (1, 2, 3)])
+
+    def _roll(self, down: bool) -> None:
+        """A release of billing: its members leave, and some seconds later new ones come."""
+        if down and self._billing:
+            # Leaving takes its time, and the shop does not wait for it.
+            threading.Thread(target=self._billing.close, name="billing leaves", daemon=True).start()
+            self._billing = None
+        elif not down and not self._billing:
+            self._billing = self._new_billing()
 
     def _tick(self) -> None:
         self._stop.wait(TICK_S)
@@ -128,7 +142,9 @@ class Story:
         self._shop.step(seconds, world.panorama_share)
         for reader in self._plain:
             reader.step(seconds)
-        self._billing.step(seconds, stalled=world.billing_stalled)
+        self._roll(world.billing_down)
+        if self._billing:
+            self._billing.step(seconds, stalled=world.billing_stalled)
         pace = world.analytics_pace * layout.ORDERS_PER_SECOND
         self._analytics.step(seconds, pace=min(pace, FULL_SPEED))
         if self._indexer and not world.indexer_running:

@@ -277,6 +277,7 @@ def test_before_the_fix_a_redrive_bounces(shop: Shop) -> None:
 
 def test_after_the_fix_redriven_messages_are_done_and_billing_catches_up(shop: Shop) -> None:
     shop.story.deploy_fix()
+    until(lambda: not shop.describe(layout.BILLING).members, 5, "billing is empty while its release is rolled out")
     until(lambda: not shop.story.state().broken, 5, "the fix is out")
     # What had failed twice may still reach the DLQ: wait until nothing is on its way there.
     time.sleep(layout.VISIBILITY_S * 2)
