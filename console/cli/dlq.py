@@ -10,6 +10,7 @@ from console.cli.change import Change, carry_out, executing, guard
 from console.cli.messages import MESSAGE_COLUMNS
 from console.cli.options import NounGroup
 from console.cli.output import Answer, Column, emit, facts, note, table
+from console.cli.progress import counting
 from console.cli.run import Run
 from console.cli.status import look
 from console.model import Cluster, DeadLetters, Message, Severity
@@ -77,14 +78,27 @@ def list_dlqs(run: Run) -> None:
     metavar="N",
     help="Read at most N messages.",
 )
+@click.option(
+    "--where", metavar="CEL", help="Only those for which this holds: body.kind == 'resize'; a topic's: value.kind."
+)
+@click.option("--by", "by", metavar="FACET[,…]", multiple=True, help="Group by error, shape, source, hour [error].")
 @click.option("--force", is_flag=True, help="Look even where the look itself may move messages on.")
 @click.pass_obj
-def show_dlq(run: Run, dlq: str, limit: int, force: bool) -> None:
+def show_dlq(run: Run, dlq: str, limit: int, where: str | None, by: tuple[str, ...], force: bool) -> None:
     """One dead-letter queue or topic: how its messages failed, and the messages. A queue's messages cost a receive."""
-    from console.ops import inspect
+    from console.ops import clusters, inspect
 
-    seen = inspect.dead_letter(run.session, dlq, limit=limit, force=force)
+    facets = clusters.parse_by(by)
+    with counting() as seen_so_far:
+        seen = inspect.dead_letter(
+            run.session, dlq, limit=limit, force=force, where=where, by=facets, on_progress=seen_so_far
+        )
     row = shapes.dlq(seen.letters, clusters=True)
+    members: dict[str, list[Message]] = {}
+    for m in seen.messages:
+        members.setdefault(clusters.cluster_id(clusters.label(m, facets)), []).append(m)
+    for c in row["clusters"]:
+        c.update(shapes.spread(clusters.spread(members[c["id"]])))
     messages = [{**shapes.opened(m), "done": m.id in seen.done} for m in seen.messages]
     # A queue's dead letters leave it when they are redriven; a topic's stay, and are marked.
     marked: tuple[Column[Message], ...] = (Column("redriven", lambda m: "yes" if m.id in seen.done else "", drop=1),)
@@ -104,6 +118,9 @@ def show_dlq(run: Run, dlq: str, limit: int, force: bool) -> None:
             ],
             color,
         )
+        if seen.messages:
+            over = clusters.spread(seen.messages)
+            lines += facts([("sources", _counted(over.sources)), ("hours", _counted(over.hours))], color)
         if letters.clusters:
             lines += ["", *table(CLUSTER_COLUMNS, letters.clusters, width, color)]
         if seen.messages:
@@ -113,7 +130,13 @@ def show_dlq(run: Run, dlq: str, limit: int, force: bool) -> None:
     emit(
         run,
         Answer(
-            lists={"dlqs": [row], "messages": messages, "whole": seen.whole, "note": shapes.raw(seen.note)},
+            lists={
+                "dlqs": [row],
+                "messages": messages,
+                "by": list(facets),
+                "whole": seen.whole,
+                "note": shapes.raw(seen.note),
+            },
             rows=[row],
             fields=shapes.DLQ,
             page=page,
@@ -121,6 +144,11 @@ def show_dlq(run: Run, dlq: str, limit: int, force: bool) -> None:
     )
     if run.output in ("jsonl", "csv"):
         note(seen.note)
+
+
+def _counted(names: tuple[tuple[str, int], ...]) -> str:
+    shown = ", ".join(f"{name} {text.count(number)}" for name, number in names[:6])
+    return (shown + (f" and {len(names) - 6:,} more" if len(names) > 6 else "")) or text.DASH
 
 
 @command.command("redrive")

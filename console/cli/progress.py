@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import time
+from collections.abc import Callable, Iterator
 
 from console import text
 from console.model import Progress
 
+_FIRST_COUNT_S = 0.5
 _REDRAW_S = 0.1
 _LINE_S = 5.0
 _WIDTH = 30
@@ -49,6 +52,27 @@ class Bar:
     def clear(self) -> None:
         """Take the bar off the terminal."""
         if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def counting() -> Iterator[Callable[[int], None]]:
+    """How many messages a look has read so far, on a terminal's stderr while it lasts; nothing elsewhere."""
+    terminal = sys.stderr.isatty()
+    next_at = time.monotonic() + _FIRST_COUNT_S
+
+    def seen(number: int) -> None:
+        nonlocal next_at
+        if terminal and time.monotonic() >= next_at:
+            next_at = time.monotonic() + _REDRAW_S
+            sys.stderr.write(f"\r\x1b[K{text.plural(number, 'message')} read so far; ctrl+c stops and gives them back")
+            sys.stderr.flush()
+
+    try:
+        yield seen
+    finally:
+        if terminal:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
 

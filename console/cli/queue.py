@@ -10,6 +10,7 @@ from console.cli.change import Change, carry_out, executing, guard
 from console.cli.messages import MESSAGE_COLUMNS
 from console.cli.options import NounGroup
 from console.cli.output import Answer, Column, emit, facts, note, table
+from console.cli.progress import counting
 from console.cli.run import Run
 from console.model import Queue, Severity
 
@@ -133,19 +134,37 @@ def _page(queue: Queue, color: bool) -> list[str]:
 @click.option(
     "--force", is_flag=True, help="Look even where the look itself may move messages to the dead-letter queue."
 )
+@click.option("--where", metavar="CEL", help="Only those for which this holds: body.kind == 'resize'.")
+@click.option("--spooled", is_flag=True, help="What the last look of at most a day ago read: costs no receive.")
 @click.pass_obj
-def peek_queue(run: Run, queue: str, most: int, force: bool) -> None:
-    """Lease, read and release messages. Costs each a receive: refused (3) where that could move them."""
+def peek_queue(run: Run, queue: str, most: int, force: bool, where: str | None, spooled: bool) -> None:
+    """Lease, read and release messages. Costs each a receive: refused (3) where that could move them.
+
+    What was read is kept for a day in the state folder, so that --spooled can show it again with another filter.
+    """
     from console.ops import inspect
+    from console.ops.redrive_filter import Where
 
     session = run.session
     session.require_sqs_settings()
-    seen = inspect.peek(session, queue, most, force=force)
+    fits = None if where is None else Where(where)
+    if spooled:
+        seen = inspect.kept(session, queue, fits)
+    else:
+        with counting() as seen_so_far:
+            seen = inspect.peek(session, queue, most, force=force, where=fits, on_progress=seen_so_far)
     rows = [shapes.opened(m) for m in seen.messages]
     emit(
         run,
         Answer(
-            lists={"messages": rows, "whole": seen.whole, "note": shapes.raw(seen.note)},
+            lists={
+                "messages": rows,
+                "whole": seen.whole,
+                "note": shapes.raw(seen.note),
+                "seen": seen.seen,
+                "approximate_total": seen.approximate_total,
+                "budget": {"max_receive": seen.budget.max_receive, "left": seen.budget.left},
+            },
             rows=rows,
             fields=shapes.MESSAGE,
             page=lambda width, color: table(MESSAGE_COLUMNS, seen.messages, width, color),

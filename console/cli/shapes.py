@@ -6,7 +6,7 @@ The field names are what scripts hold on to: adding one is free, renaming or dro
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from console.health import eta
 from console.model import (
@@ -28,6 +28,9 @@ from console.model import (
 from console.ops.lines import message as message
 from console.ops.lines import raw as raw
 from console.ops.lines import when as when
+
+if TYPE_CHECKING:
+    from console.ops.clusters import Spread
 
 
 def _fields(names: str) -> tuple[str, ...]:
@@ -211,6 +214,14 @@ def cluster(c: Cluster) -> dict[str, Any]:
         "first": when(c.first),
         "last": when(c.last),
         "example": message(c.example) if c.example else None,
+    }
+
+
+def spread(s: Spread) -> dict[str, Any]:
+    """How the messages of a cluster spread over sources, shapes and hours: lists of `name count`."""
+    return {
+        name: [{"name": raw(what), "count": count} for what, count in counted]
+        for name, counted in (("sources", s.sources), ("shapes", s.shapes), ("hours", s.hours))
     }
 
 

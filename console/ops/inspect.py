@@ -24,12 +24,16 @@ from console.model import (
     Topic,
 )
 from console.ops import targets
-from console.ops.clusters import cluster
-from console.text import plural
+from console.ops.clusters import Facet, cluster
+from console.text import duration, plural
 
 if TYPE_CHECKING:
+    from console.ops.redrive_filter import Where
     from console.ops.session import Session
     from console.sqs.peek import Peek
+
+REOPENED_S = 3_600.0
+"""How old a look may be that a screen shows again instead of receiving anew; its age is said."""
 
 DEAD_LETTER_PAGE = 200
 """How many dead letters are read at most when one place is opened."""
@@ -145,12 +149,51 @@ def queue(session: Session, name: str, timeout: float | None = None) -> Queue:
     return health.queue_health(found, session.history)
 
 
-def peek(session: Session, name: str, max_messages: int = 10, force: bool = False) -> Peek:
+def peek(
+    session: Session,
+    name: str,
+    max_messages: int = 10,
+    force: bool = False,
+    where: Where | None = None,
+    *,
+    again: bool = True,
+    age: float = REOPENED_S,
+    timeout: float | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> Peek:
     """Up to `max_messages` of a queue, leased, read and released. Costs a receive each: see the peek budget.
 
-    Raises `NotFound`, and `Refused` when the budget does not allow it and `force` is not set.
+    What was read is kept (`Session.spool`): without `again` the last look is shown again where it is at most `age`
+    seconds old, and costs nothing. `where` leaves out what it does not fit and says so. Raises `NotFound`, and
+    `Refused` when the budget does not allow it and `force` is not set.
     """
-    return session.require_sqs(name).peek(name, max_messages, force=force)
+    name = name.removeprefix("sqs:")
+    client = session.require_sqs(name)
+    url = client.url(name, timeout)
+    kept = None if again else session.spool.get(url, max_messages, age)
+    if kept is None:
+        found = client.peek(name, max_messages, force=force, timeout=timeout, on_progress=on_progress)
+        session.spool.put(url, found, max_messages)
+    else:
+        found = replace(kept.peek, note=f"{kept.peek.note}; read {duration(time.time() - kept.at)} ago")
+    return _fitting(found, where)
+
+
+def kept(session: Session, name: str, where: Where | None = None) -> Peek:
+    """What the last look at a queue read, whole, up to a day ago. Receives nothing; raises `NotFound` without one."""
+    name = name.removeprefix("sqs:")
+    found = session.spool.get(session.require_sqs(name).url(name))
+    if found is None:
+        raise NotFound(f"no look at {name} of the last day is kept; logq queue peek {name} takes one")
+    return _fitting(replace(found.peek, note=f"{found.peek.note}; read {duration(time.time() - found.at)} ago"), where)
+
+
+def _fitting(found: Peek, where: Where | None) -> Peek:
+    if where is None:
+        return found
+    fit = tuple(m for m in found.messages if where.message(m))
+    note = f"{len(fit):,} of those fit: {found.note}" + (f"; {where.note}" if where.note else "")
+    return replace(found, messages=fit, note=note)
 
 
 def attention(kafka_side: KafkaSnapshot | None, sqs_side: SqsSnapshot | None) -> tuple[Attention, ...]:
@@ -195,19 +238,46 @@ def _topic_letters(t: Topic) -> DeadLetters:
 
 
 def dead_letter(
-    session: Session, target: str, limit: int = DEAD_LETTER_PAGE, force: bool = False, timeout: float | None = None
+    session: Session,
+    target: str,
+    limit: int = DEAD_LETTER_PAGE,
+    force: bool = False,
+    timeout: float | None = None,
+    *,
+    where: str | None = None,
+    by: Sequence[Facet] = ("error",),
+    again: bool = True,
+    on_progress: Callable[[int], None] | None = None,
 ) -> DeadLetterView:
     """One dead-letter queue or topic opened: its messages (newest first, at most `limit`) and their failure clusters.
 
-    A queue is swept under a lease and released again; a topic is read without joining a group. Raises `NotFound` for a
-    name neither side has, `Refused` by the peek budget when the DLQ has a redrive policy of its own.
+    A queue is swept under a lease and released again (without `again` the last look of this run is shown again); a
+    topic is read without joining a group. `where` is CEL, `by` what the clusters go by. Raises `NotFound` for a name
+    neither side has, `Refused` by the peek budget when the DLQ has a redrive policy of its own, `UsageError` for a
+    `where` that is no CEL.
     """
     found = resolve(session, target, timeout)
-    return (
-        _queue_view(session, found.name, limit, force, timeout)
-        if found.side == "sqs"
-        else _topic_view(session, found.name, limit, timeout)
-    )
+    if found.side == "sqs":
+        from console.ops.redrive_filter import Where
+
+        fits = None if where is None else Where(where)
+        letters = _queue_letters(queue(session, found.name, timeout))
+        seen = peek(session, found.name, limit, force, fits, again=again, timeout=timeout, on_progress=on_progress)
+        return _queue_view(letters, seen, by)
+    view = _topic_view(session, found.name, limit, timeout)
+    return view if where is None and tuple(by) == ("error",) else _narrowed(view, where, by)
+
+
+def _narrowed(view: DeadLetterView, where: str | None, by: Sequence[Facet]) -> DeadLetterView:
+    """What of a topic's records fits, and its clusters; how many the topic holds stays what it is."""
+    from console.ops.browse_filter import RecordWhere
+
+    messages, note = view.messages, view.note
+    if where is not None:
+        fits = RecordWhere(where)
+        messages = tuple(m for m in messages if fits.message(m) is True)
+        note = f"{len(messages):,} of those fit: {note}" + (f"; {fits.note}" if fits.note else "")
+    return replace(view, letters=replace(view.letters, clusters=cluster(messages, by)), messages=messages, note=note)
 
 
 def resolve(session: Session, target: str, timeout: float | None = None) -> targets.Target:
@@ -225,14 +295,12 @@ def resolve(session: Session, target: str, timeout: float | None = None) -> targ
     return targets.resolve(target, topic_names, queue_names)
 
 
-def _queue_view(session: Session, name: str, limit: int, force: bool, timeout: float | None) -> DeadLetterView:
-    letters = _queue_letters(queue(session, name, timeout))
-    seen = session.require_sqs(name).peek(name, limit, force=force, timeout=timeout)
+def _queue_view(letters: DeadLetters, seen: Peek, by: Sequence[Facet]) -> DeadLetterView:
     messages = tuple(sorted(seen.messages, key=lambda m: m.timestamp or 0.0, reverse=True))
     times = [m.timestamp for m in messages if m.timestamp is not None]
     if letters.oldest_seconds is None and seen.whole and times:
         letters = replace(letters, oldest_seconds=max(0.0, time.time() - min(times)))
-    return DeadLetterView(replace(letters, clusters=cluster(messages)), messages, seen.whole, seen.note)
+    return DeadLetterView(replace(letters, clusters=cluster(messages, by)), messages, seen.whole, seen.note)
 
 
 def _topic_view(session: Session, name: str, limit: int, timeout: float | None) -> DeadLetterView:

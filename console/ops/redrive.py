@@ -103,10 +103,10 @@ def _target(session: Session, dlq: str) -> targets.Target:
 def _in_clusters(session: Session, queue: str, clusters: Sequence[str], ids: Sequence[str]) -> tuple[str, ...]:
     """The ids of the queue's messages that failed in one of these ways, of `ids` when there are some."""
     from console.ops import inspect
-    from console.ops.clusters import cluster_id, label
+    from console.ops.clusters import ids_of
 
     seen = inspect.dead_letter(session, f"sqs:{queue}", limit=IN_CLUSTERS)
-    found = tuple(m.id for m in seen.messages if cluster_id(label(m)) in clusters and (not ids or m.id in ids))
+    found = tuple(m.id for m in seen.messages if not ids_of(m).isdisjoint(clusters) and (not ids or m.id in ids))
     if not seen.whole:
         raise Refused(f"refused to redrive failures {', '.join(clusters)} of {queue}: only {seen.note}; use --where")
     if not found:

@@ -1,21 +1,30 @@
-"""`--where`: a CEL expression over a message, compiled once.
+"""`--where`: a CEL expression over a queue's message, compiled once.
 
-It sees `body` (the parsed value of a JSON body, else the text), `attributes` (message and system attributes by name),
-`receive_count`, `group_id`, `id` and `sent` (a timestamp).
+It sees `body` (the parsed value of a JSON body, else the text), `inner` (the same of what lies inside: unpacked, out of
+its envelopes), `attributes` (message and system attributes by name), `receive_count`, `group_id`, `id`, `error` (the
+failure as far as it is told), `source` (the queue it was dead-lettered from), `sent`, `first_received` and `now`
+(timestamps). What an expression does not name is not worked out.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from console.decode.unwrap import unwrap
 from console.errors import UsageError
-from console.sqs.receive import Received, as_bytes
+from console.model import Message
+from console.sqs.peek import to_message
+from console.sqs.receive import Received
 
-VARIABLES = ("attributes", "body", "group_id", "id", "receive_count", "sent")
+VARIABLES = (
+    "attributes", "body", "error", "first_received", "group_id", "id", "inner", "now", "receive_count", "sent",
+    "source",
+)  # fmt: skip
+_FAILURES = (ValueError, TypeError, KeyError, RuntimeError, IndexError, OverflowError)
 
 
 class Where:
@@ -28,13 +37,14 @@ class Where:
 
         try:
             program = cel.compile(source)
-            names = [name for name in program.variables() if name not in VARIABLES]
+            used = list(program.variables())
         except ValueError as error:
             said = " ".join(str(error).split())
             raise UsageError(f"--where {source!r} is not a CEL expression: {said[:300]}") from None
-        if names:
+        if names := [name for name in used if name not in VARIABLES]:
             known = ", ".join(VARIABLES)
             raise UsageError(f"--where {source!r} uses {', '.join(names)}, but a message has: {known}")
+        self._used = used
         self.source = source
         self._execute: Callable[[dict[str, Any]], Any] = program.execute
         self._lock = threading.Lock()
@@ -43,30 +53,78 @@ class Where:
 
     def __call__(self, message: Received) -> bool:
         """Whether a message is selected. One the filter cannot be applied to (no such field) is not, and is counted."""
+        return self._selected(lambda: variables(message, self._used))
+
+    def message(self, message: Message) -> bool:
+        """The same for a message in our own form (what a look has read)."""
+        return self._selected(lambda: _of_message(message, self._used))
+
+    @property
+    def note(self) -> str:
+        """What to tell about messages the filter could not be applied to; "" when there were none."""
+        return f"the filter could not be applied to {self.errors:,}: {self.first_error}" if self.errors else ""
+
+    def _selected(self, seen: Callable[[], dict[str, Any]]) -> bool:
         try:
-            return self._execute(variables(message)) is True
-        except (ValueError, TypeError, KeyError, RuntimeError, IndexError, OverflowError) as error:
+            return self._execute(seen()) is True
+        except _FAILURES as error:
             with self._lock:
                 self.errors += 1
                 self.first_error = self.first_error or f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             return False
 
 
-def variables(message: Received) -> dict[str, Any]:
-    """What a filter sees of a message."""
-    attributes: dict[str, Any] = dict(message.system)
-    for name, value in message.attributes.items():
-        binary = value.get("BinaryValue")
-        attributes[name] = as_bytes(binary) if binary is not None else str(value.get("StringValue", ""))
-    sent = message.sent
-    return {
-        "body": body_of(message.body),
-        "attributes": attributes,
-        "receive_count": message.receive_count,
-        "group_id": message.group_id,
-        "id": message.id,
-        "sent": None if sent is None else datetime.fromtimestamp(sent, UTC),
-    }
+def variables(message: Received, used: Sequence[str] = VARIABLES) -> dict[str, Any]:
+    """What a filter sees of a leased message: those of the variables that it uses."""
+    return _of_message(to_message("", message), used)
+
+
+def _of_message(message: Message, used: Sequence[str]) -> dict[str, Any]:
+    return {name: _READERS[name](message) for name in used}
+
+
+def _inner(message: Message) -> Any:
+    inside = unwrap(message.value)
+    return _body(message.value if inside is None else inside.value)
+
+
+def _body(raw: bytes | None) -> Any:
+    if raw is None:
+        return None
+    try:
+        return body_of(raw.decode("utf-8", "surrogatepass"))
+    except UnicodeDecodeError:
+        return raw
+
+
+def _first_received(message: Message) -> datetime | None:
+    millis = dict(message.attributes).get("ApproximateFirstReceiveTimestamp")
+    return _time(int(millis) / 1000) if isinstance(millis, str) and millis.isdigit() else None
+
+
+def _source(message: Message) -> str | None:
+    arn = dict(message.attributes).get("DeadLetterQueueSourceArn")
+    return arn.rsplit(":", 1)[-1] if isinstance(arn, str) else None
+
+
+def _time(at: float | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC)
+
+
+_READERS: dict[str, Callable[[Message], Any]] = {
+    # Message attributes stand before the system's, and win where both have a name.
+    "attributes": lambda message: dict(reversed(message.attributes)),
+    "body": lambda message: _body(message.value),
+    "error": lambda message: message.error,
+    "first_received": _first_received,
+    "group_id": lambda message: message.group_id,
+    "id": lambda message: message.id,
+    "inner": _inner,
+    "now": lambda message: datetime.now(UTC),
+    "receive_count": lambda message: message.receive_count,
+    "sent": lambda message: _time(message.timestamp),
+    "source": _source,
+}
 
 
 def body_of(text: str) -> Any:

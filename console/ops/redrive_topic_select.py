@@ -13,7 +13,7 @@ from console.kafka.browse import Scan
 from console.kafka.deadletter import failure, without_failure
 from console.model import Message, Topic
 from console.ops.browse_filter import RecordWhere
-from console.ops.clusters import cluster_id, label
+from console.ops.clusters import ids_of
 from console.ops.redrive_marks import Marks
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Selection:
     def _wanted(self, message: Message) -> bool:
         if self._ids and message.id not in self._ids:
             return False
-        return not self._clusters or cluster_id(label(message)) in self._clusters
+        return not self._clusters or not ids_of(message).isdisjoint(self._clusters)
 
     def _chosen(self, message: Message) -> Chosen:
         why = failure(message.headers)

@@ -13,6 +13,7 @@ from console.history import History
 if TYPE_CHECKING:
     from console.journal import Journal
     from console.kafka.client import KafkaClient
+    from console.ops.spool import Spool
     from console.sqs.client import SqsClient
     from console.sqs.side import SqsSide
 
@@ -31,6 +32,7 @@ class Session:
         self._sqs: SqsClient | None = None
         self._sqs_more: tuple[SqsClient, ...] = ()
         self._journal: Journal | None = None
+        self._spool: Spool | None = None
 
     @property
     def kafka(self) -> KafkaClient | None:
@@ -78,6 +80,16 @@ class Session:
 
                 self._journal = Journal(self.settings.state_dir / "journal.db")
             return self._journal
+
+    @property
+    def spool(self) -> Spool:
+        """What was read of queues, to be looked at again without a receive."""
+        with self._lock:
+            if self._spool is None:
+                from console.ops.spool import Spool
+
+                self._spool = Spool(self.settings.state_dir / "looks")
+            return self._spool
 
     def require_kafka(self) -> KafkaClient:
         """The Kafka side, or `UsageError` with how to name one."""

@@ -30,6 +30,9 @@ LEASE_S = 120
 SWEEP_MOST_S = LEASE_S - 20.0
 """A longer sweep would meet its own first messages again, their leases run out."""
 
+SWEEP_BYTES = 64 << 20
+"""How much of a queue one sweep holds in memory."""
+
 SLOWEST = 50.0
 """Messages a second that a sweep reads at the least: how long it is given follows from it."""
 
@@ -131,13 +134,13 @@ def sweep(
     ends = time.monotonic() + timeout
     held: dict[str, Received] = {}
     receipts: dict[str, str] = {}
-    barren = 0
+    barren = size = 0
     limited = queue.max_receive is not None and not force
     left: int | None = None
     at_risk = 0
     whole = False
     try:
-        while len(held) < most and barren < EMPTY_POLLS:
+        while len(held) < most and barren < EMPTY_POLLS and size < SWEEP_BYTES:
             remaining = ends - time.monotonic()
             if remaining <= 0 or (cancel is not None and cancel.is_set()):
                 break
@@ -155,6 +158,7 @@ def sweep(
                 if message.id not in held:
                     fresh += 1
                     held[message.id] = message
+                    size += len(message.body)
                 count = message.receive_count
                 if queue.max_receive is not None and count is not None:
                     rest = max(0, queue.max_receive - count)

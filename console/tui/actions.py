@@ -155,6 +155,16 @@ ACTIONS: Final[tuple[Action, ...]] = (
     ),
     Action("sort", ("s",), "sort", "sort by the next column", "Look", _LISTS, importance=50),
     Action("reverse", ("S",), "reverse", "turn the order round", "Look", _LISTS),
+    Action(
+        "group",
+        ("o",),
+        "group by",
+        "group failures by error, by source, by hour, or by the shape of their bodies",
+        "Look",
+        _on("dlq"),
+        importance=30,
+        commands=("by",),
+    ),
     Action("mark", ("space",), "mark", "mark or unmark the line", "Look", _on("dlq"), by_widget=True, importance=35),
     Action(
         "pane",

@@ -302,6 +302,7 @@ class LogqApp(App[int]):
         """Run a confirmed change on its own thread and show it."""
         from console.tui.screens.job import JobScreen
 
+        self.backend.forget_looks()
         running = Running(change)
         self.running[id(running)] = running
         running.start()

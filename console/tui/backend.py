@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from console.model import (
     Check,
+    Cluster,
     DeadLetters,
     Group,
     Job,
@@ -34,6 +35,7 @@ from console.tui.store import KafkaPicture, SqsPicture
 from console.tui.view import group_rows, queue_rows
 
 if TYPE_CHECKING:
+    from console.ops.clusters import Facet, Spread
     from console.ops.inspect import DeadLetterView
 
 OnProgress = Callable[[Progress], None]
@@ -144,9 +146,22 @@ class Backend:
         """Every dead-letter queue and topic of two pictures. Asks nobody."""
         return cast("tuple[DeadLetters, ...]", self.inspect.dead_letters(kafka, sqs))
 
-    def dead_letter(self, target: str, force: bool = False) -> DeadLetterView:
-        """One dead-letter place opened: messages and failure clusters. A queue is received from: see `peek_cost`."""
-        return cast("DeadLetterView", self.inspect.dead_letter(self.session, target, force=force))
+    def dead_letter(self, target: str, force: bool = False, again: bool = True) -> DeadLetterView:
+        """One dead-letter place opened: messages and failure clusters. A queue is received from: see `peek_cost`.
+
+        Without `again` what was read of a queue before is shown again, which costs nothing.
+        """
+        return cast("DeadLetterView", self.inspect.dead_letter(self.session, target, force=force, again=again))
+
+    def kept(self, queue: str, most: int) -> bool:
+        """Whether a look at a queue can be shown again without receiving anything."""
+        from console.ops.inspect import REOPENED_S
+
+        return self.session.spool.get(self.session.require_sqs(queue).url(queue), most, REOPENED_S) is not None
+
+    def forget_looks(self) -> None:
+        """A change begins: what was read of queues is read anew when it is shown the next time."""
+        self.session.spool.forget()
 
     def peek_cost(self, name: str) -> PeekCost:
         """What a look into the queue would cost. Receives nothing."""
@@ -154,9 +169,9 @@ class Backend:
         budget = self.session.require_sqs(queue.name).peek_budget(queue)
         return PeekCost(queue, budget.note, budget.refuse)
 
-    def peek(self, name: str, most: int, force: bool = False) -> Sample:
-        """Up to `most` messages of a queue, leased, read and released."""
-        seen = self.inspect.peek(self.session, name, most, force=force)
+    def peek(self, name: str, most: int, force: bool = False, again: bool = True) -> Sample:
+        """Up to `most` messages of a queue, leased, read and released; without `again` as they were read before."""
+        seen = self.inspect.peek(self.session, name, most, force=force, again=again)
         return Sample(seen.messages, seen.note, seen.whole)
 
     def records(self, topic: str, last: int, cancel: threading.Event | None = None) -> Sample:
@@ -167,11 +182,23 @@ class Backend:
         found = read_last(settings, topic, last, timeout=self.session.settings.timeout, cancel=cancel)
         return Sample(tuple(reversed(found)), f"the last {plural(len(found), 'record')}; no group joined")
 
-    def cluster_of(self, message: Message) -> str:
-        """The id of the failure cluster a dead letter belongs to. Pure."""
+    def cluster_of(self, message: Message, by: Sequence[Facet] = ("error",)) -> str:
+        """The id of the failure cluster a dead letter belongs to, as they are grouped. Pure."""
         from console.ops import clusters
 
-        return clusters.cluster_id(clusters.label(message))
+        return clusters.cluster_id(clusters.label(message, by))
+
+    def clusters(self, messages: Sequence[Message], by: Sequence[Facet]) -> tuple[Cluster, ...]:
+        """Messages that were read, grouped another way. Pure."""
+        from console.ops import clusters
+
+        return clusters.cluster(messages, by)
+
+    def spread(self, messages: Sequence[Message]) -> Spread:
+        """The sources, shapes and hours of messages, counted. Pure."""
+        from console.ops import clusters
+
+        return clusters.spread(messages)
 
     def checks(self) -> tuple[Check, ...]:
         """What can be reached and what is allowed, on both sides and here."""

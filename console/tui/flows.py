@@ -233,6 +233,13 @@ def browse(screen: ConsoleScreen, subject: Subject) -> None:
         return
     name = subject.target.removeprefix("sqs:")
 
+    def looked(kept: bool) -> None:
+        if kept and screen.is_attached:
+            # What was read before is shown again: nothing is received, so nothing needs to be asked.
+            screen.app.push_screen(MessagesScreen(subject.target))
+        elif screen.is_attached:
+            screen.ask(lambda: screen.console.backend.peek_cost(name), priced)
+
     def priced(cost: PeekCost) -> None:
         if not screen.is_attached:
             return
@@ -264,7 +271,7 @@ def browse(screen: ConsoleScreen, subject: Subject) -> None:
         )
         screen.console.push_screen(question, answered)
 
-    screen.ask(lambda: screen.console.backend.peek_cost(name), priced)
+    screen.ask(lambda: screen.console.backend.kept(name, PEEK), looked)
 
 
 def redrive_of(screen: ConsoleScreen, subject: Subject) -> None:

@@ -361,7 +361,7 @@ class FakeBackend(Backend):
         self.outcome = Outcome("reset-20261123-142207-aaaa", "done", 6, lines=("6 partitions committed and read back",))
         self.error: Exception | None = None
 
-    def dead_letter(self, target: str, force: bool = False) -> inspect.DeadLetterView:
+    def dead_letter(self, target: str, force: bool = False, again: bool = True) -> inspect.DeadLetterView:
         self.asked.append(("dead_letter", target))
         found = next(
             item for item in self.dead_letters(self.fake.kafka_side, self.fake.sqs_side) if item.target == target
@@ -374,7 +374,10 @@ class FakeBackend(Backend):
         note, refuse = self.cost
         return PeekCost(self.queue(name), note, refuse)
 
-    def peek(self, name: str, most: int, force: bool = False) -> Sample:
+    def kept(self, queue: str, most: int) -> bool:
+        return False
+
+    def peek(self, name: str, most: int, force: bool = False, again: bool = True) -> Sample:
         self.asked.append(("peek", name, force))
         return Sample(tuple(letter(i) for i in range(12)), "12 of ~12 seen", True)
 

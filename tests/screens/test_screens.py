@@ -305,4 +305,4 @@ async def test_both_sides_down_still_opens_every_screen_and_leaves() -> None:
 def test_every_mutating_action_is_left_out_of_a_read_only_run() -> None:
     kept = registry(read_only=True).actions
     assert not any(action.mutating for action in kept)
-    assert {a.id for a in ACTIONS if a.mutating} == {"reset", "redrive", "resume", "undo", "cancel"}
+    assert {a.id for a in ACTIONS if a.mutating} == {"reset", "redrive", "purge", "resume", "undo", "cancel"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -25,7 +25,11 @@ from widgets.grid import Column, Grid
 from widgets.grid_messages import Marked, Moved
 
 if TYPE_CHECKING:
+    from console.ops.clusters import Facet
     from console.ops.inspect import DeadLetterView
+
+GROUPINGS: Final[tuple[tuple[Facet, ...], ...]] = (("error",), ("error", "source"), ("error", "hour"), ("shape",))
+"""What failures are grouped by, one after the other."""
 
 ALL = "all"
 """The key of the line that stands for all failures together."""
@@ -66,6 +70,12 @@ def cluster_cell(cluster: Cluster, column: str) -> Text:
         style = "$muted" if cluster.id == ALL else "$foreground"
         return Text(safe(cluster.label, 400), style=style)
     return cells.muted(text.utc(cluster.last)[11:19] if cluster.last is not None else text.DASH)
+
+
+def spread_words(counted: tuple[tuple[str, int], ...]) -> str:
+    """ "image-jobs 40, thumbs 2": the first three, and how many more there are."""
+    shown = ", ".join(f"{safe(name, 60)} {text.count(number)}" for name, number in counted[:3])
+    return shown + (f" and {len(counted) - 3:,} more" if len(counted) > 3 else "")
 
 
 class DlqsScreen(ConsoleScreen):
@@ -138,6 +148,7 @@ class DlqScreen(ConsoleScreen):
         self.letters: DeadLetters | None = None
         self.messages: tuple[Message, ...] = ()
         self.note = ""
+        self.by: tuple[Facet, ...] = GROUPINGS[0]
         self._of: dict[str, str] = {}
         self._loading = False
         self._changed = False
@@ -204,8 +215,10 @@ class DlqScreen(ConsoleScreen):
         if self._changed and self.is_current:
             self.load()
 
-    def load(self) -> None:
+    def load(self, again: bool = False) -> None:
         """Read the place, on a thread of its own; one at a time, and never beside a change that runs here.
+
+        What was read of a queue before is shown again, which costs nothing, unless `again`.
 
         A look leases what it reads: a redrive at work would not see those messages and report them as missing.
         """
@@ -220,19 +233,31 @@ class DlqScreen(ConsoleScreen):
         self.clusters.set_placeholder("reading …")
         self.list.set_placeholder("reading …")
         backend, target = self.console.backend, self.target
-        self.ask(lambda: backend.dead_letter(target), self._loaded, self._failed)
+        self.ask(lambda: backend.dead_letter(target, again=again), self._loaded, self._failed)
 
     def _loaded(self, view: DeadLetterView) -> None:
         self._loading = False
         self.letters, self.messages, self.note = view.letters, view.messages, view.note
-        self._of = {message.id: self.console.backend.cluster_of(message) for message in view.messages}
         self.clusters.set_placeholder("nothing has failed")
         self.list.set_placeholder("it is empty")
-        found = view.letters.clusters
-        both = Cluster(ALL, "all failures", len(view.messages)) if len(found) > 1 else None
-        self.clusters.show((both, *found) if both is not None else found)
+        self._group()
         self.list.grid.set_columns(fitting_columns(view.messages))
         self.list.remark = safe(view.note, 200)
+        self._show_messages()
+        self.store_changed()
+
+    def _group(self) -> None:
+        backend = self.console.backend
+        self._of = {message.id: backend.cluster_of(message, self.by) for message in self.messages}
+        found = backend.clusters(self.messages, self.by)
+        both = Cluster(ALL, "all failures", len(self.messages)) if len(found) > 1 else None
+        self.clusters.remark = f"by {' and '.join(self.by)}" if self.by != GROUPINGS[0] else ""
+        self.clusters.show((both, *found) if both is not None else found)
+
+    def do_group(self) -> None:
+        """Group the failures by something else."""
+        self.by = GROUPINGS[(GROUPINGS.index(self.by) + 1) % len(GROUPINGS)]
+        self._group()
         self._show_messages()
         self.store_changed()
 
@@ -262,7 +287,21 @@ class DlqScreen(ConsoleScreen):
                     ("of", ", ".join(letters.source or now.source)),
                     ("read", safe(self.note, 120)),
                 ),
+                self._spread(),
             )
+        )
+
+    def _spread(self) -> Text:
+        """Where and when the messages of the failure under the cursor failed, in one line."""
+        cluster = self._cluster()
+        some = [m for m in self.messages if cluster is None or self._of.get(m.id) == cluster.id]
+        if not some:
+            return Text("")
+        found = self.console.backend.spread(some)
+        return facts(
+            ("from", spread_words(found.sources)),
+            ("sent in", spread_words(found.hours)),
+            ("as", spread_words(found.shapes)),
         )
 
     def on_grid_moved(self, event: Moved) -> None:
@@ -270,6 +309,7 @@ class DlqScreen(ConsoleScreen):
         super().on_grid_moved(event)
         if event.grid is self.clusters.grid:
             self._show_messages()
+            self.store_changed()
         else:
             self._show_detail()
 
@@ -354,7 +394,7 @@ class DlqScreen(ConsoleScreen):
     def do_refresh(self) -> None:
         """Read again."""
         super().do_refresh()
-        self.load()
+        self.load(again=True)
 
     def do_copy(self) -> None:
         """Copy the message's value, or the failure's name."""

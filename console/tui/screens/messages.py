@@ -96,8 +96,8 @@ class MessagesScreen(ConsoleScreen):
         super().on_mount()
         self.load()
 
-    def load(self) -> None:
-        """Read, on a thread of its own; one at a time."""
+    def load(self, again: bool = False) -> None:
+        """Read, on a thread of its own; one at a time. Of a queue, what was read before is shown, unless `again`."""
         if self._loading:
             return
         self._loading = True
@@ -108,7 +108,7 @@ class MessagesScreen(ConsoleScreen):
         if side == "kafka":
             self.ask(lambda: backend.records(name, LAST), self._loaded, self._failed)
         else:
-            self.ask(lambda: backend.peek(name, PEEK, force), self._loaded, self._failed)
+            self.ask(lambda: backend.peek(name, PEEK, force, again), self._loaded, self._failed)
 
     def _loaded(self, sample: Sample) -> None:
         self._loading = False
@@ -167,7 +167,7 @@ class MessagesScreen(ConsoleScreen):
     def do_refresh(self) -> None:
         """Read again."""
         super().do_refresh()
-        self.load()
+        self.load(again=True)
 
     def do_copy(self) -> None:
         """Copy the message's value."""
