@@ -350,10 +350,8 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """A dead-letter queue or topic. `source` names what it serves (queue names, or the original topic).
-
-    `count` is approximate for a queue and the number of offsets held for a topic. `done` is how many of a topic's were
-    redriven already, None where nobody looked.
+    """A dead-letter queue or topic. `source` names what it serves (queue names, or the original topic). `count` is
+    approximate for a queue and the number of offsets held for a topic; `done` of them were redriven (None: not looked).
     """
 
     target: str
@@ -417,7 +415,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a running job is. `rate` is messages a second over the last seconds; `note` one line for people."""
+    """How far a job is: `rate` in messages a second, `note` one line, `waits` who is waited for first, and where."""
 
     job: str
     done: int
@@ -425,6 +423,7 @@ class Progress:
     total: int | None = None
     rate: float | None = None
     note: str = ""
+    waits: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

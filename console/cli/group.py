@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -203,7 +201,7 @@ def reset_group(
 
 def _strategy(group: str, given: dict[str, str | bool | None]) -> Strategy:
     """The one strategy that was asked for. Raises `UsageError` when there is none, or more than one."""
-    from console.ops.reset import parse_strategy
+    from console.ops.offsets import file_text, parse_strategy
 
     asked = {name: value for name, value in given.items() if value not in (None, False)}
     options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
@@ -217,8 +215,4 @@ def _strategy(group: str, given: dict[str, str | bool | None]) -> Strategy:
     )
     if kind != "from-file":
         return parse_strategy(kind, typed, time.time())
-    try:
-        content = sys.stdin.read() if typed == "-" else Path(typed).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {typed}: {getattr(error, 'strerror', None) or error}") from None
-    return replace(parse_strategy(kind, content, time.time(), group), text=typed)
+    return replace(parse_strategy(kind, file_text(typed), time.time(), group), text=typed)

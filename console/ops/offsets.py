@@ -1,4 +1,4 @@
-"""Where an offset reset takes each partition: strategies, entries, and Kafka's `--from-file` CSV. Pure.
+"""Where an offset reset takes each partition: strategies, entries, and Kafka's `--from-file` CSV.
 
 The strategies and their names are those of Kafka's own `kafka-consumer-groups --reset-offsets`.
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, get_args
 
 from console.errors import UsageError
@@ -273,6 +275,14 @@ def read_csv(text: str, group: str = "") -> dict[TopicPartition, int]:
     if not found:
         raise UsageError("the file names no offsets; it has lines of topic,partition,offset (orders,0,1820)")
     return found
+
+
+def file_text(name: str) -> str:
+    """The text of a file of offsets, or of standard input for "-". Raises `UsageError`."""
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def parse_selection(text: str) -> tuple[str, tuple[int, ...] | None]:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from console.model import JobKind
 
+OVERWRITTEN = "OVERWRITTEN"
+"""The code of a problem: an offset that a reset had put in place was replaced by somebody else's commit."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlanView:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from console.errors import LogqError, Refused, Stopped, Unreachable
 from console.model import Problem, Progress
 from console.ops.offsets import ResetEntry, TopicPartition
+from console.ops.plan import OVERWRITTEN
 from console.ops.reset_plan import ResetPlan, again, group_now, in_use, live, members
 from console.text import DASH, plural
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 REREAD_S = 10.0
 """How long after a reset its offsets are read once more: a consumer commits every 5 s unless it was told otherwise."""
-
-OVERWRITTEN = "OVERWRITTEN"
 
 
 def wait_empty(
@@ -48,15 +47,17 @@ def wait_empty(
             if not live(seen):
                 return again(session, earlier)
             last = in_use(seen.name, seen.state, seen.members or ())
+            waits = tuple((m.client_id or m.id, m.host) for m in seen.members or ())
             note = f"armed, waiting for the group to be empty ({members(seen.members or ()) or 'state ' + seen.state})"
         except Unreachable as error:
             last = str(error)
+            waits = ()
             note = f"armed: the group cannot be seen, asking again: {error}"
         left = ends - time.monotonic()
         if left <= 0:
             raise Refused(f"gave up waiting, nothing was changed: {last}")
         if on_progress is not None:
-            on_progress(Progress("", 0, note=note))
+            on_progress(Progress("", 0, note=note, waits=waits))
         if cancel.wait(min(pause, left)):
             raise Stopped(f"stopped waiting for group {earlier.group!r} to become empty: nothing was changed")
 

@@ -306,7 +306,27 @@ class LogqApp(App[int]):
         running = Running(change)
         self.running[id(running)] = running
         running.start()
-        self.push_screen(JobScreen(running))
+        shown = JobScreen(running)
+        self.push_screen(shown)
+
+        def look() -> None:
+            if not running.over:
+                return
+            ended.stop()
+            if self.screen is not shown:  # on it, its own words say how it ended
+                self._announce(running)
+
+        ended = self.set_interval(0.25, look)
+
+    def _announce(self, running: Running) -> None:
+        """How a change ended, to somebody who looks at something else meanwhile."""
+        title, outcome = running.change.view.title, running.outcome
+        if outcome is None:
+            self.complain(f"{title}: {running.error}")
+        elif outcome.state == "done":
+            self.say(f"{title}: done")
+        else:
+            self.complain(f"{title}: {outcome.state}: {outcome.lines[0] if outcome.lines else ''}")
 
     @property
     def changing(self) -> bool:

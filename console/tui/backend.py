@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from console.model import (
@@ -37,6 +37,10 @@ from console.tui.view import group_rows, queue_rows
 if TYPE_CHECKING:
     from console.ops.clusters import Facet, Spread
     from console.ops.inspect import DeadLetterView
+    from console.ops.reset import ResetPlan
+
+ARMED_S = 86_400.0
+"""How long an armed reset waits on the screen: a day; it shows that it waits, and x stops it."""
 
 OnProgress = Callable[[Progress], None]
 RunChange = Callable[[threading.Event, OnProgress], Outcome]
@@ -56,11 +60,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ResetWish:
-    """What was chosen for a reset: a strategy, its value as typed, and the topics or partitions (empty: all)."""
+    """What was chosen for a reset: a strategy, its value as typed (of `from-file` a path), and the topics or partitions
+    (empty: all). `armed` waits until the group has no members.
+    """
 
     kind: str
     value: str = ""
     selection: tuple[tuple[str, tuple[int, ...] | None], ...] = ()
+    armed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,10 +219,22 @@ class Backend:
         """What resetting a group's offsets would do."""
         from console.ops import offsets, reset
 
-        strategy = offsets.parse_strategy(wish.kind, wish.value, time.time())
-        plan = reset.plan(self.session, group, strategy, wish.selection)
-        idle = "" if plan.changes else "every partition is where the plan wants it"
-        return Change(reset.view(plan), lambda cancel, on: reset.run(self.session, plan, cancel, on), idle)
+        value = wish.value
+        if wish.kind == "from-file":  # a file by that name: the terminal's input is the screen's
+            value = offsets.file_text("./-" if value == "-" else value)
+        strategy = offsets.parse_strategy(wish.kind, value, time.time(), group)
+        if wish.kind == "from-file":
+            strategy = replace(strategy, text=wish.value)
+        plan = reset.plan(self.session, group, strategy, wish.selection, armed=wish.armed)
+        idle = "" if plan.changes or wish.armed else "every partition is where the plan wants it"
+        return Change(reset.view(plan), self._reset(plan), idle)
+
+    def _reset(self, plan: ResetPlan) -> RunChange:
+        from console.ops import reset
+
+        if plan.armed:
+            return lambda cancel, on: reset.run_when_empty(self.session, plan, ARMED_S, cancel, on)
+        return lambda cancel, on: reset.run(self.session, plan, cancel, on)
 
     def plan_redrive(self, dlq: str, wish: RedriveWish) -> Change:
         """What redriving dead letters would do."""
@@ -273,8 +292,11 @@ class Backend:
             )
         if job.kind in ("reset", "undo"):
             plan = reset.plan_undo(self.session, job.id)
-            idle = "" if plan.changes else "every partition is where it was before"
-            return Change(reset.view(plan), lambda cancel, on: reset.run(self.session, plan, cancel, on), idle)
+            if plan.live:
+                # Its consumers run again, as they mostly do by then: the undo waits for them instead of failing.
+                plan = reset.plan_undo(self.session, job.id, armed=True)
+            idle = "" if plan.changes or plan.armed else "every partition is where it was before"
+            return Change(reset.view(plan), self._reset(plan), idle)
         return Change(
             self._view_of(job, f"undo {job.id}", "undo"),
             lambda cancel, on: jobs.undo(self.session, job.id, cancel, on),

@@ -6,17 +6,14 @@ and the dialog speak of what it stood on then.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from console.errors import UsageError
-from console.model import GroupPartition, Queue
+from console.model import Queue
 from console.ops.command import command_line
-from console.ops.offsets import parse_strategy
 from console.ops.plan import PlanView
 from console.text import count, safe
-from console.tui.backend import Change, PeekCost, RedriveWish, ResetWish
+from console.tui.backend import Change, PeekCost, RedriveWish
 from console.tui.form import Field, Form, Values
 from console.tui.subject import Subject
 from widgets.confirm import PlanDialog
@@ -26,15 +23,6 @@ if TYPE_CHECKING:
 
 PEEK = 100
 """How many messages one look into a queue reads at most."""
-
-_EXAMPLES = {
-    "offset": "an offset, for example 18204: every partition goes there, within what its log holds",
-    "shift": "how many records back (-500) or on (500)",
-    "datetime": "a time such as 2026-11-23T14:00 (UTC unless it says otherwise): the first record at or after it",
-    "duration": "how far back from now: 30m, 2h, 1d",
-    "earliest": "the earliest record each partition still holds: everything is read again",
-    "latest": "the end of the log: what is behind is skipped, not read",
-}
 
 
 def confirm(screen: ConsoleScreen, plan: Callable[[], Change]) -> None:
@@ -79,59 +67,6 @@ def dialog(view: PlanView, production: bool) -> PlanDialog:
         typed=view.target if view.typed(production) else None,
         danger=view.typed(production),
     )
-
-
-# ---------------------------------------------------------------- reset
-
-
-def reset(screen: ConsoleScreen, group: str, partition: GroupPartition | None = None) -> None:
-    """Ask where a group's offsets should go, then plan it."""
-    which = [("all", "all topics")]
-    if partition is not None:
-        which += [("topic", partition.topic), ("partition", f"{partition.topic}:{partition.partition}")]
-    fields = (
-        Field(
-            "kind",
-            "to",
-            tuple((kind, words) for kind, words in (
-                ("earliest", "earliest"), ("latest", "latest"), ("offset", "offset"), ("shift", "shift"),
-                ("datetime", "time"), ("duration", "ago"),
-            )),
-        ),
-        Field("value", "value", placeholder="", wanted=lambda values: values["kind"] not in ("earliest", "latest")),
-        Field("which", "which", tuple(which), wanted=lambda values: len(which) > 1),
-    )  # fmt: skip
-
-    def wish(values: Values) -> ResetWish:
-        selection: tuple[tuple[str, tuple[int, ...] | None], ...] = ()
-        if partition is not None and values["which"] != "all":
-            one = (partition.partition,) if values["which"] == "partition" else None
-            selection = ((partition.topic, one),)
-        kind = values["kind"]
-        return ResetWish(kind, "" if kind in ("earliest", "latest") else values["value"], selection)
-
-    def check(values: Values) -> str:
-        asked = wish(values)
-        if not asked.value and asked.kind not in ("earliest", "latest"):
-            return _EXAMPLES[asked.kind]
-        try:
-            parse_strategy(asked.kind, asked.value, time.time())
-        except UsageError as error:
-            return str(error)
-        return ""
-
-    def explain(values: Values) -> str:
-        asked = wish(values)
-        if asked.kind in ("earliest", "latest"):
-            return _EXAMPLES[asked.kind] + ". enter shows the plan"
-        return parse_strategy(asked.kind, asked.value, time.time()).words + ". enter shows the plan"
-
-    def answered(values: dict[str, str] | None) -> None:
-        if values is not None:
-            asked = wish(values)
-            confirm(screen, lambda: screen.console.backend.plan_reset(group, asked))
-
-    screen.app.push_screen(Form(f"reset group {safe(group, 80)}", fields, check, explain), answered)
 
 
 # ---------------------------------------------------------------- redrive

@@ -55,6 +55,9 @@ class Running:
             return self.outcome.lines
         if self.error is not None:
             return (self.error,)
+        if not self.job_id and self.change.view.kind in ("reset", "undo"):
+            # A reset names its job before its first commit.
+            return (f"{self.change.view.title}: had not begun, nothing was changed",)
         if self.job_id:
             return (f"{self.job_id} was stopped on the way; go on with: logq job resume {self.job_id} --execute",)
         return (f"{self.change.view.title}: stopped on the way; logq job list shows how far it came",)

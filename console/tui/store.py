@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from console.model import Attention, KafkaSnapshot, SqsSnapshot
+from console.model import Attention, Group, KafkaSnapshot, SqsSnapshot
 from console.tui.view import GroupRow, QueueRow
 
 SideName = Literal["kafka", "sqs"]
@@ -71,6 +71,11 @@ class Store:
     attention: tuple[Attention, ...] = ()
     links: dict[SideName, Link] = field(default_factory=dict)
     _generations: dict[SideName, int] = field(default_factory=dict)
+
+    def group(self, name: str) -> Group | None:
+        """A group as the newest picture has it, None when it has none of that name."""
+        rows = self.kafka.rows if self.kafka is not None else ()
+        return next((row.group for row in rows if row.name == name), None)
 
     def arrived(self, side: SideName, picture: Picture, generation: int | None) -> bool:
         """Take a picture; False when a newer one is already there. Without a generation it is an unfinished one."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from fakes import FakeInspect, FakeStory, backend_of, fake_app, groups, job, kafka_snapshot
+from fakes import FakeInspect, FakeStory, backend_of, fake_app, groups, job, kafka_snapshot, plan_view
 from pilot import opened, seen, until, until_seen
 from seen import screen_lines
 from textual import events
 
-from console.errors import Refused
-from console.model import Outcome, Problem, Status
-from console.tui.backend import RedriveWish, ResetWish
+from console.errors import Refused, Stopped
+from console.model import Outcome, Problem, Progress, Status
+from console.tui.app import LogqApp
+from console.tui.backend import Change, RedriveWish, ResetWish
 from console.tui.form import Form
 from console.tui.screens.dlq import DlqScreen
 from console.tui.screens.home import HomeScreen
@@ -35,7 +37,7 @@ async def test_a_reset_goes_from_question_to_plan_to_outcome() -> None:
         await until_seen(pilot, "✔ done", "6 partitions committed and read back", "receipt")
         assert isinstance(app.screen, JobScreen)
     assert [asked[0] for asked in backend_of(app).asked] == ["plan_reset", "run"]
-    assert backend_of(app).asked[0] == ("plan_reset", "billing", ResetWish("earliest"))
+    assert backend_of(app).asked[0] == ("plan_reset", "billing", ResetWish("earliest", armed=True))
 
 
 @pytest.mark.parametrize("answer", [("enter",), ("escape",), ("q",)])
@@ -60,7 +62,7 @@ async def test_the_value_is_checked_while_it_is_typed() -> None:
         assert isinstance(app.screen, Form), "enter does not go on with a wrong value"
         await pilot.press("backspace", "enter")
         await until(pilot, lambda: isinstance(app.screen, PlanDialog))
-    assert backend_of(app).asked[0][2] == ResetWish("offset", "12")
+    assert backend_of(app).asked[0][2] == ResetWish("offset", "12", armed=True)
 
 
 async def test_a_reset_can_be_limited_to_the_partition_under_the_cursor() -> None:
@@ -72,7 +74,7 @@ async def test_a_reset_can_be_limited_to_the_partition_under_the_cursor() -> Non
         await until_seen(pilot, "all topics", "orders:1")
         await pilot.press("tab", "right", "right", "enter")
         await until(pilot, lambda: isinstance(app.screen, PlanDialog))
-    assert backend_of(app).asked[0][2] == ResetWish("earliest", "", (("orders", (1,)),))
+    assert backend_of(app).asked[0][2] == ResetWish("earliest", "", (("orders", (1,)),), armed=True)
 
 
 async def test_the_dialog_speaks_of_what_the_cursor_stood_on_when_the_key_was_pressed() -> None:
@@ -375,7 +377,7 @@ async def test_enter_does_not_overtake_what_was_typed_before_it() -> None:
             app.post_message(events.Key(key, key))
         app.post_message(events.Key("enter", "\r"))
         await until(pilot, lambda: isinstance(app.screen, PlanDialog))
-    assert backend_of(app).asked[0] == ("plan_reset", "billing", ResetWish("offset", "18204"))
+    assert backend_of(app).asked[0] == ("plan_reset", "billing", ResetWish("offset", "18204", armed=True))
 
 
 async def test_enter_on_cancel_gives_the_questions_up() -> None:
@@ -386,3 +388,81 @@ async def test_enter_on_cancel_gives_the_questions_up() -> None:
         await pilot.press("shift+tab", "shift+tab", "enter")
         await until(pilot, lambda: isinstance(app.screen, HomeScreen))
     assert not backend_of(app).asked
+
+
+# ---------------------------------------------------------------- resets: every strategy, arming, what does not stay
+
+
+async def test_every_strategy_can_be_chosen_and_some_partitions_named() -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        for presses, value in ((6, ""), (7, "/tmp/offsets.csv")):
+            await pilot.press("r", *["right"] * presses)
+            await until_seen(pilot, "reset group billing")
+            if value:
+                await pilot.press("tab", *value)
+            await pilot.press("tab", "right")
+            await until_seen(pilot, "topics or some of their partitions")
+            await pilot.press("tab", *"orders:0,3 invoices", "tab", "left", "enter")
+            await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+            await pilot.press("escape")
+    wishes = [asked[2] for asked in backend_of(app).asked if asked[0] == "plan_reset"]
+    named = (("orders", (0, 3)), ("invoices", None))
+    assert wishes == [
+        ResetWish("current", "", named, armed=False),
+        ResetWish("from-file", "/tmp/offsets.csv", named, armed=False),
+    ]
+
+
+async def test_a_stopped_group_is_reset_at_once_unless_it_is_to_wait() -> None:
+    app = fake_app(found=FakeInspect(kafka_side=kafka_snapshot((replace(groups()[0], members=(), state="Empty"),))))
+    async with opened(app) as pilot:
+        await pilot.press("r")
+        await until_seen(pilot, "reset group billing", "‹now›")
+        await pilot.press("shift+tab", "shift+tab", "shift+tab", "right")
+        await until_seen(pilot, "armed: nothing is", "changed before the group is empty (no members now)")
+
+
+def changing(app: LogqApp, run: Callable[[threading.Event, Callable[[Progress], None]], Outcome]) -> None:
+    """Begin a reset that does this."""
+    app.begin(Change(plan_view(), run))
+
+
+async def test_an_armed_reset_shows_who_it_waits_for_and_x_stops_it() -> None:
+    app = fake_app()
+
+    def wait(cancel: threading.Event, on_progress: Callable[[Progress], None]) -> Outcome:
+        while not cancel.wait(0.01):
+            on_progress(Progress("", 0, note="armed, waiting for 1 member", waits=(("worker-7", "10.0.0.9"),)))
+        raise Stopped("stopped waiting: nothing was changed")
+
+    async with opened(app) as pilot:
+        changing(app, wait)
+        await until_seen(pilot, "armed, waiting for 1 member", "waits for these to leave", "worker-7", "10.0.0.9")
+        assert next(iter(app.running.values())).farewell() == ("reset billing: had not begun, nothing was changed",)
+        await pilot.press("x")
+        await until_seen(pilot, "stopped waiting: nothing was changed")
+
+
+async def test_an_overwritten_reset_is_shouted_wherever_one_is() -> None:
+    app = fake_app()
+    go_on = threading.Event()
+    lines = ("OVERWRITTEN: 1 partition of 6 did not stay: orders partition 0", "somebody who is no member commits")
+    problem = Problem("orders partition 0", "OVERWRITTEN", "was set to 5, 10 s later it reads 211")
+    outcome = Outcome("reset-1", "partly", 5, 1, 0, lines, (problem,))
+
+    def run(cancel: threading.Event, on_progress: Callable[[Progress], None]) -> Outcome:
+        on_progress(Progress("reset-1", 6, total=6, note="committed and read back; reads again in 9 s"))
+        go_on.wait(10)
+        return outcome
+
+    async with opened(app, (120, 36)) as pilot:
+        changing(app, run)
+        await until_seen(pilot, "reads again in 9 s")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+        go_on.set()
+        await until_seen(pilot, "OVERWRITTEN: 1 partition of 6")
+        app.clear_notifications()
+        changing(app, run)
+        await until_seen(pilot, "▲ partly", "OVERWRITTEN: 1 partition of 6", "somebody who is no member commits")

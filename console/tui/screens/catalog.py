@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from console.text import safe
-from console.tui import flows
+from console.tui import flows, reset_form
 from console.tui.screens.base import ConsoleScreen
 from console.tui.screens.home import HomeScreen
 from console.tui.subject import Subject, of_dead_letters, of_queue
@@ -194,7 +194,7 @@ def _reset(app: LogqApp, screen: ConsoleScreen, name: str) -> None:
     if kafka is not None and all(row.name != name for row in kafka.rows):
         app.complain(f"no group {safe(name, 80)}")
     else:
-        flows.reset(screen, name)
+        reset_form.reset(screen, name)
 
 
 def _redrive(app: LogqApp, screen: ConsoleScreen, name: str) -> None:

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from console import health, text
 from console.model import Group, GroupPartition, Member, Severity
 from console.text import safe
-from console.tui import cells, flows
+from console.tui import cells, flows, reset_form
 from console.tui.pane import Pane
 from console.tui.screens.base import ConsoleScreen
 from console.tui.subject import Subject
@@ -188,7 +188,7 @@ class GroupScreen(ConsoleScreen):
         """Plan a reset; on a partition it can be limited to it."""
         found = super().subject()
         item = found.item if found is not None else None
-        flows.reset(self, self.group_name, item if isinstance(item, GroupPartition) else None)
+        reset_form.reset(self, self.group_name, item if isinstance(item, GroupPartition) else None, self.group)
 
     def do_browse(self) -> None:
         """The last records of the topic under the cursor."""

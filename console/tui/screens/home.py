@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from console import text
 from console.model import Attention, Group, Queue, Severity, SqsSnapshot
 from console.text import count, safe
-from console.tui import cells, flows
+from console.tui import cells, flows, reset_form
 from console.tui.actions import shown
 from console.tui.notice import Notice
 from console.tui.pane import Pane
@@ -285,7 +285,7 @@ class HomeScreen(ConsoleScreen):
         """Plan a reset of the group under the cursor."""
         found = self.subject()
         if found is not None and found.kind == "group":
-            flows.reset(self, found.name)
+            reset_form.reset(self, found.name)
 
     def do_redrive(self) -> None:
         """Plan a redrive of the dead letters under the cursor, or of the queue's."""

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 
 from console import text
 from console.model import Job, Outcome, Progress
+from console.ops.plan import OVERWRITTEN
 from console.text import safe
 from console.tui import cells, flows
 from console.tui.jobs import Running
@@ -87,24 +88,33 @@ class JobScreen(ConsoleScreen):
         running = self.running
         if running is None or self._shown_over:
             return
-        self.query_one(ProgressLine).show(running.shown_progress)
+        progress = running.shown_progress
+        self.query_one(ProgressLine).show(progress if running.job_id else None)
+        shouts: list[Text] = []
         if running.error is not None:
             head = Text.assemble(("✖ ", "bold $bad"), (running.error, "bold $foreground"))
         elif running.outcome is not None:
             head = outcome_line(running.outcome)
+            if any(p.code == OVERWRITTEN for p in running.outcome.problems):
+                shouts = [Text(safe(line, 600), style="bold $bad") for line in running.outcome.lines[:2]]
         else:
-            stopping = " stopping at the next safe point …" if running.cancel.is_set() else " running …"
-            head = Text.assemble(("… ", "bold $key"), (stopping.strip(), "$muted"))
+            words = "running …" if running.job_id or progress is None or not progress.note else progress.note
+            if running.cancel.is_set():
+                words = "stopping at the next safe point …"
+            head = Text.assemble(("… ", "bold $key"), (safe(words, 400), "$muted"))
         view = running.change.view
         self.query_one(Summary).show(
-            (Text(safe(view.title, 300), style="bold $key"), head, facts(("job", self.job_id)))
+            (Text(safe(view.title, 300), style="bold $key"), head, *shouts, facts(("job", self.job_id)))
         )
         if running.over:
             self._shown_over = True
             self.query_one("#outcome", Detail).show(self._outcome_sections(running), "outcome")
             self._fetch_job()
         else:
-            self.query_one("#outcome", Detail).show((Facts("plan", view.facts),), "plan")
+            found: list[Section] = [Facts("plan", view.facts)]
+            if progress is not None and progress.waits:
+                found.insert(0, Facts("waits for these to leave; x stops waiting, nothing was changed", progress.waits))
+            self.query_one("#outcome", Detail).show(found, "plan")
 
     def _outcome_sections(self, running: Running) -> tuple[Section, ...]:
         found: list[Section] = []
