@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "queue": ("console.cli.queue", "SQS queues: list, show, peek, purge."),
     "dlq": ("console.cli.dlq", "Dead-letter queues and topics: list, show, redrive."),
     "job": ("console.cli.job", "The journal of changes: list, show, resume, cancel, undo, receipt."),
+    "wait": ("console.cli.wait", "Until a group has caught up or a queue is empty, for deployments."),
     "doctor": ("console.cli.doctor", "What can be reached and what is allowed, with the remedy."),
     "config": ("console.cli.config", "The config file: path, show, check, init."),
     "demo": ("console.cli.demo", "A real Kafka and a real SQS server with a story on them."),

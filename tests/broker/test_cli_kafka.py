@@ -256,3 +256,16 @@ def test_sqs_in_place_of_kafka_is_one_line(sqs_endpoint: str) -> None:
     done = logq("-b", sqs_endpoint.removeprefix("http://"), "--timeout", "3", "group", "list")
     assert done.code == 1
     assert done.line
+
+
+def test_wait_ends_when_a_group_has_caught_up(kafka: str, unique: Callable[[str], str]) -> None:
+    topic, group = unique("orders"), unique("billing")
+    make_topic(kafka, topic, 1)
+    produce(kafka, topic, 0, 50)
+    commit(kafka, group, {(topic, 0): 20})
+    held = logq("-b", kafka, "wait", "group", group, "--lag", "30", "-o", "json")
+    assert (held.code, held.json["held"], held.json["groups"][0]["lag"]) == (0, True, 30)
+    late = logq("-b", kafka, "wait", "group", group, "--lag", "29", "--for", "2s")
+    assert (late.code, late.out) == (5, "")
+    assert late.err.splitlines()[-1].startswith(f"logq: group {group}: 30 behind, after")
+    assert "no group nobody" in logq("-b", kafka, "wait", "group", unique("nobody"), "--lag", "0").line

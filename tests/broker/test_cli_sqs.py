@@ -320,3 +320,16 @@ def test_ctrl_c_stops_a_redrive_at_a_batch_and_resume_does_the_rest(
     while batch := client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
         found += [m["Body"] for m in batch]
     assert sorted(found) == sorted(bodies)
+
+
+def test_wait_ends_when_a_queue_is_empty(sqs_endpoint: str, unique: Callable[[str], str]) -> None:
+    client = boto(sqs_endpoint)
+    name = unique("drained")
+    url = client.create_queue(QueueName=name)["QueueUrl"]
+    client.send_message(QueueUrl=url, MessageBody="x")
+    late = at(sqs_endpoint, "wait", "queue", name, "--empty", "--for", "1s", "-o", "json")
+    assert (late.code, late.json["held"], late.json["problems"][0]["code"]) == (5, False, "UNMET")
+    client.purge_queue(QueueUrl=url)
+    done = at(sqs_endpoint, "wait", "queue", name, "--empty")
+    assert (done.code, "0 visible" in done.out) == (0, True)
+    assert "--empty" in at(sqs_endpoint, "wait", "queue", name).line
