@@ -6,9 +6,9 @@ Every broker answers for itself: nothing here waits for all of them. All deadlin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from console.errors import Denied, LogqError, Unreachable
 from console.kafka import codes
@@ -17,6 +17,7 @@ from console.kafka.properties import Wire
 from console.kafka.wire import Connection, WireError, open_connection
 from console.model import Broker, Problem
 
+T = TypeVar("T")
 Purpose = Literal["look", "records"]
 """Answers on a connection come in order, so long questions have a connection of their own."""
 
@@ -97,14 +98,33 @@ class Cluster:
 
         Asked once more when a connection from before turns out to be closed (an idle one, a renewed login).
         """
+        return await self._asked(broker, lambda connection: connection.ask(api, values, deadline), deadline, purpose)
+
+    async def again(
+        self,
+        broker: int,
+        api: Api,
+        key: Hashable,
+        values: Callable[[], Mapping[str, Any]],
+        read: Callable[[Any], T],
+        deadline: float,
+    ) -> T:
+        """As `ask`, for what is asked over and over: what has not changed costs nothing. See `Connection.again`."""
+        return await self._asked(
+            broker, lambda connection: connection.again(api, key, values, read, deadline), deadline, "look"
+        )
+
+    async def _asked(
+        self, broker: int, ask: Callable[[Connection], Awaitable[T]], deadline: float, purpose: Purpose
+    ) -> T:
         try:
             connection = await self.connection(broker, deadline, purpose)
             try:
-                answer = await connection.ask(api, values, deadline)
+                answer = await ask(connection)
             except WireError as error:
                 if error.code != "CLOSED" or not connection.proven:
                     raise
-                answer = await (await self.connection(broker, deadline, purpose)).ask(api, values, deadline)
+                answer = await ask(await self.connection(broker, deadline, purpose))
         except WireError as error:
             if error.code == "TIMEOUT":
                 self.silent.add(broker)
@@ -170,25 +190,29 @@ class Cluster:
 
         Raises `Unreachable` or `Denied` when nobody answers, with what each address said.
         """
-        values = {
-            "topics": None if topics is None else [{"name": name, "topic_id": None} for name in topics],
-            "allow_auto_topic_creation": False,
-        }
-        answer = await self._first(METADATA, values, deadline)
-        metadata = _metadata(answer)
+        key = None if topics is None else tuple(topics)
+
+        def values() -> dict[str, Any]:
+            asked = None if key is None else [{"name": name, "topic_id": None} for name in key]
+            return {"topics": asked, "allow_auto_topic_creation": False}
+
+        def ask(connection: Connection) -> Awaitable[Metadata]:
+            return connection.again(METADATA, key, values, _metadata, deadline)
+
+        metadata = await self._first(ask, deadline)
         self.brokers = {**self.brokers, **metadata.brokers}
         return metadata
 
-    async def _first(self, api: Api, values: Mapping[str, Any], deadline: float) -> Any:
+    async def _first(self, ask: Callable[[Connection], Awaitable[T]], deadline: float) -> T:
         """The first good answer: a broker is asked, and beside it the next when it is silent or has failed."""
         targets = self._targets()
         failures: list[WireError] = []
-        running: set[asyncio.Task[Any]] = set()
+        running: set[asyncio.Task[T]] = set()
 
-        async def one(host: str, port: int, broker: int | None) -> Any:
+        async def one(host: str, port: int, broker: int | None) -> T:
             name = f"{host}:{port}" if broker is None else f"broker {broker} ({host}:{port})"
             connection = await self._connect(host, port, deadline, "look", name)
-            return await connection.ask(api, values, deadline)
+            return await ask(connection)
 
         try:
             while targets or running:
@@ -261,9 +285,8 @@ class Cluster:
         return found
 
     async def _find(self, groups: list[str], deadline: float) -> list[tuple[str, Broker, int, str | None]]:
-        answer = await self._first(
-            FIND_COORDINATOR, {"key": groups[0], "key_type": 0, "coordinator_keys": groups}, deadline
-        )
+        values = {"key": groups[0], "key_type": 0, "coordinator_keys": groups}
+        answer = await self._first(lambda connection: connection.ask(FIND_COORDINATOR, values, deadline), deadline)
         if hasattr(answer, "coordinators"):
             return [
                 (c.key, Broker(c.node_id, c.host, c.port), c.error_code, c.error_message) for c in answer.coordinators

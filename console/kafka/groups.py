@@ -60,26 +60,28 @@ async def listed(cluster: Cluster, broker: int, deadline: float) -> tuple[tuple[
     """
     loop = asyncio.get_running_loop()
     settled = min(deadline - RETRY_PAUSE, loop.time() + _LOADING_PATIENCE)
-    while True:
-        answer = await cluster.ask(broker, LIST_GROUPS, {"states_filter": (), "types_filter": ()}, deadline)
-        if answer.error_code not in codes.COORDINATOR_MOVED or loop.time() >= settled:
-            break
-        await asyncio.sleep(RETRY_PAUSE)
-    problem = codes.problem(f"broker {broker}", answer.error_code) if answer.error_code else None
     connection = await cluster.connection(broker, deadline)
     # A broker that does not say the type knows only classic groups, or (3.x) consumer groups beside them.
     unsaid: GroupType = "unknown" if connection.supports(CONSUMER_GROUP_DESCRIBE) else "classic"
-    groups = tuple(
-        Listed(
-            g.group_id,
-            _type(getattr(g, "group_type", ""), unsaid),
-            getattr(g, "group_state", ""),
-            g.protocol_type,
-            broker,
+
+    def read(answer: Any) -> tuple[int, tuple[Listed, ...]]:
+        return answer.error_code, tuple(
+            Listed(
+                g.group_id,
+                _type(getattr(g, "group_type", ""), unsaid),
+                getattr(g, "group_state", ""),
+                g.protocol_type,
+                broker,
+            )
+            for g in answer.groups
         )
-        for g in answer.groups
-    )
-    return groups, problem
+
+    while True:
+        error, groups = await cluster.again(broker, LIST_GROUPS, None, dict, read, deadline)
+        if error not in codes.COORDINATOR_MOVED or loop.time() >= settled:
+            break
+        await asyncio.sleep(RETRY_PAUSE)
+    return groups, codes.problem(f"broker {broker}", error) if error else None
 
 
 def _type(given: str, unsaid: GroupType) -> GroupType:
@@ -110,13 +112,21 @@ async def describe(
     for kind in ("unknown", *get_args(GroupType)):
         names = by_type.pop(kind, [])
         api = _APIS[kind]
+
+        def read(answer: Any, kind: GroupType = kind) -> list[tuple[str, int, Described]]:
+            return [(one.group_id, one.error_code, _described(one, kind)) for one in answer.groups]
+
         for some in slices(names, _GROUPS_A_REQUEST):
-            answer = await cluster.ask(broker, api, {"groups": some, "group_ids": some}, deadline)
-            for one in answer.groups:
-                if kind == "unknown" and one.error_code:
-                    by_type["classic"].append(one.group_id)  # comes later in this loop
+            key = tuple(some)
+
+            def values(names: tuple[str, ...] = key) -> dict[str, Any]:
+                return {"groups": names, "group_ids": names}
+
+            for name, error, about in await cluster.again(broker, api, key, values, read, deadline):
+                if kind == "unknown" and error:
+                    by_type["classic"].append(name)  # comes later in this loop
                 else:
-                    found(one.group_id, _described(one, kind))
+                    found(name, about)
             await asyncio.sleep(0)
 
 

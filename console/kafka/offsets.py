@@ -6,6 +6,7 @@ Committed offsets must be asked for before the end offsets, else a group that is
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 from console.errors import LogqError
 from console.kafka import codes
 from console.kafka.cluster import RETRY_PAUSE, Cluster, Metadata
-from console.kafka.messages import DESCRIBE_SHARE_GROUP_OFFSETS, LIST_OFFSETS, OFFSET_COMMIT, OFFSET_FETCH
+from console.kafka.messages import DESCRIBE_SHARE_GROUP_OFFSETS, LIST_OFFSETS, OFFSET_COMMIT, OFFSET_FETCH, Api
 from console.kafka.wire import WireError
 from console.model import Problem
 
@@ -65,12 +66,7 @@ async def groups_committed(
     """
     connection = await cluster.connection(broker, deadline)
     if connection.version(OFFSET_FETCH) >= 8:
-        for some in slices(groups, _GROUPS_A_REQUEST):
-            values = {"groups": [{"group_id": g, "topics": None} for g in some], "require_stable": False}
-            answer = await cluster.ask(broker, OFFSET_FETCH, values, deadline)
-            for group in answer.groups:
-                found(group.group_id, group.error_code or _committed(group.topics, "committed_offset"))
-            await asyncio.sleep(0)
+        await _in_batches(cluster, broker, OFFSET_FETCH, "committed_offset", groups, deadline, found)
         return
     for some in slices(groups, 50):
         answers = await asyncio.gather(
@@ -88,11 +84,30 @@ async def share_committed(
     found: Callable[[str, Committed | int], None],
 ) -> None:
     """The start offsets of share groups (KIP-932), -1 before the first delivery; as `groups_committed`."""
+    await _in_batches(cluster, broker, DESCRIBE_SHARE_GROUP_OFFSETS, "start_offset", groups, deadline, found)
+
+
+async def _in_batches(
+    cluster: Cluster,
+    broker: int,
+    api: Api,
+    field: str,
+    groups: Sequence[str],
+    deadline: float,
+    found: Callable[[str, Committed | int], None],
+) -> None:
+    def read(answer: Any) -> dict[str, Committed | int]:
+        return {g.group_id: g.error_code or _committed(g.topics, field) for g in answer.groups}
+
     for some in slices(groups, _GROUPS_A_REQUEST):
-        values = {"groups": [{"group_id": g, "topics": None} for g in some]}
-        answer = await cluster.ask(broker, DESCRIBE_SHARE_GROUP_OFFSETS, values, deadline)
-        for group in answer.groups:
-            found(group.group_id, group.error_code or _committed(group.topics, "start_offset"))
+        key = tuple(some)
+
+        def values(names: tuple[str, ...] = key) -> dict[str, Any]:
+            return {"groups": [{"group_id": g, "topics": None} for g in names], "require_stable": False}
+
+        for name, value in (await cluster.again(broker, api, key, values, read, deadline)).items():
+            found(name, value)
+        await asyncio.sleep(0)
 
 
 def _committed(topics: Iterable[Any], field: str) -> Committed:
@@ -196,36 +211,48 @@ async def _ask_leader(
     deadline: float,
     isolation: int,
 ) -> dict[Partition, int | Problem]:
-    def at(key: Partition) -> int:
-        return timestamp if isinstance(timestamp, int) else timestamp[key]
+    times = dict.fromkeys(partitions, timestamp) if isinstance(timestamp, int) else timestamp
+    seconds = math.ceil(max(0.1, deadline - asyncio.get_running_loop().time()))
 
-    topics = [
-        {"name": t, "partitions": [{"partition_index": p, "timestamp": at((t, p))} for p in ps]}
-        for t, ps in by_topic(partitions).items()
-    ]
-    left = max(0.1, deadline - asyncio.get_running_loop().time())
-    values = {"replica_id": -1, "isolation_level": isolation, "topics": topics, "timeout": int(left * 1000)}
+    def values() -> dict[str, Any]:
+        topics = [
+            {"name": t, "partitions": [{"partition_index": p, "timestamp": times[(t, p)]} for p in ps]}
+            for t, ps in by_topic(partitions).items()
+        ]
+        return {"replica_id": -1, "isolation_level": isolation, "topics": topics, "timeout": seconds * 1000}
+
+    def read(answer: Any) -> dict[Partition, int | Problem]:
+        return _positions(answer, partitions, times)
+
     try:
-        answer = await cluster.ask(leader, LIST_OFFSETS, values, deadline)
+        if not isinstance(timestamp, int):
+            return read(await cluster.ask(leader, LIST_OFFSETS, values(), deadline))
+        key = (timestamp, isolation, seconds, tuple(partitions))
+        return await cluster.again(leader, LIST_OFFSETS, key, values, read, deadline)
     except WireError as error:
         return dict.fromkeys(partitions, Problem(f"broker {leader}", error.code, error.message))
-    asked = set(partitions)
+
+
+def _positions(
+    answer: Any, partitions: Sequence[Partition], times: Mapping[Partition, int]
+) -> dict[Partition, int | Problem]:
     found: dict[Partition, int | Problem] = {}
     for topic in answer.topics:
+        name = topic.name
         for p in topic.partitions:
-            key = (topic.name, p.partition_index)
-            if key not in asked:
+            key, offset = (name, p.partition_index), p.offset
+            if key not in times:
                 continue
             if p.error_code:
                 found[key] = codes.problem(where(key), p.error_code)
-            elif p.offset >= 0 or (p.offset == -1 and at(key) >= 0):
-                found[key] = p.offset
+            elif offset >= 0 or (offset == -1 and times[key] >= 0):
+                found[key] = offset
             else:
-                found[key] = Problem(where(key), "NO_OFFSET", f"the leader answered offset {p.offset}")
-    silent = {
-        k: Problem(where(k), "NO_ANSWER", "the leader left it out of its answer") for k in partitions if k not in found
-    }
-    return found | silent
+                found[key] = Problem(where(key), "NO_OFFSET", f"the leader answered offset {offset}")
+    for key in partitions:
+        if key not in found:
+            found[key] = Problem(where(key), "NO_ANSWER", "the leader left it out of its answer")
+    return found
 
 
 # ---------------------------------------------------------------- changes

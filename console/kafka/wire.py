@@ -13,18 +13,21 @@ import itertools
 import socket
 import ssl
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from console.kafka import codes
 from console.kafka.collector import held_back
-from console.kafka.messages import API_VERSIONS, METADATA, Api, header, payload
+from console.kafka.messages import API_VERSIONS, METADATA, MIB, Api, header, payload
 from console.kafka.properties import Security
 from console.kafka.reader import DecodeError, decode, skip_tags
 
 _TLS_ALERT = 0x1503  # the first bytes of a TLS alert, read as a frame's length
 _CLIENT_VERSION = "0.1"
+_KEPT, _KEPT_BYTES = 64, 32 * MIB  # questions that are asked again, and the bytes of them and their answers
+
+T = TypeVar("T")
 
 
 class WireError(Exception):
@@ -42,6 +45,19 @@ class _Pending:
     answer: asyncio.Future[bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """A question that is asked over and over: its bytes, those of its last answer, and what was read from these."""
+
+    question: bytes
+    answer: bytes
+    value: Any
+
+    @property
+    def size(self) -> int:
+        return len(self.question) + len(self.answer)
+
+
 class Connection:
     """A connection to a broker that has said which versions it speaks. `open_connection` makes one."""
 
@@ -53,6 +69,8 @@ class Connection:
         self._versions: dict[int, tuple[int, int]] = {}
         self._pending: dict[int, _Pending] = {}
         self._correlations = itertools.count(1)
+        self._kept: dict[tuple[int, Hashable], _Again] = {}  # what was asked last stands last
+        self._kept_bytes = 0
         self._failure: WireError | None = None
         self._answered = 0
         self._writer: asyncio.StreamWriter | None = None
@@ -98,18 +116,51 @@ class Connection:
     async def ask(self, api: Api, values: Mapping[str, Any], deadline: float) -> Any:
         """kio's response entity to one question. Raises `WireError`; questions may overlap, answers come in order."""
         version = self.version(api)
-        return self._decode(api, version, await self._exchange(api, version, values, deadline))
+        question = self._written(api, version, values)
+        return self._decode(api, version, await self._exchange(api, version, question, deadline))
+
+    async def again(
+        self,
+        api: Api,
+        key: Hashable,
+        values: Callable[[], Mapping[str, Any]],
+        read: Callable[[Any], T],
+        deadline: float,
+    ) -> T:
+        """What `read` makes of the answer to a question that is asked over and over; `key` names it within its API.
+
+        What has not changed costs nothing: the question is written once, and where the answer's bytes are those of the
+        last time, so is the value, the very same object. Nobody may change it, therefore. Raises `WireError`.
+        """
+        version = self.version(api)
+        kept = self._kept.pop((api.key, key), None)
+        if kept:
+            self._kept_bytes -= kept.size
+        question = kept.question if kept else self._written(api, version, values())
+        answer = await self._exchange(api, version, question, deadline)
+        if kept is None or kept.answer != answer:
+            kept = _Again(question, answer, read(self._decode(api, version, answer)))
+        self._keep((api.key, key), kept)
+        value: T = kept.value
+        return value
+
+    def _keep(self, key: tuple[int, Hashable], kept: _Again) -> None:
+        twin = self._kept.pop(key, None)  # the same may have been asked twice at once
+        self._kept[key] = kept
+        self._kept_bytes += kept.size - (twin.size if twin else 0)
+        while len(self._kept) > _KEPT or self._kept_bytes > _KEPT_BYTES:
+            self._kept_bytes -= self._kept.pop(next(iter(self._kept))).size
 
     async def negotiate(self, deadline: float) -> None:
         """Ask which versions the broker speaks: v4 first, and what it answers to that when it is older (KIP-511)."""
         values = {"client_software_name": "logq", "client_software_version": _CLIENT_VERSION}
         version = API_VERSIONS.versions[1]
-        body = await self._exchange(API_VERSIONS, version, values, deadline)
+        body = await self._exchange(API_VERSIONS, version, self._written(API_VERSIONS, version, values), deadline)
         if struct.unpack_from(">h", body.ljust(2, b"\0"))[0] == codes.UNSUPPORTED_VERSION:
             version = 0
             known = self._decode(API_VERSIONS, 0, body).api_keys
             if not known:
-                body = await self._exchange(API_VERSIONS, 0, values, deadline)
+                body = await self._exchange(API_VERSIONS, 0, self._written(API_VERSIONS, 0, values), deadline)
         answer = self._decode(API_VERSIONS, version, body)
         if not answer.api_keys:
             raise self._fail(
@@ -117,16 +168,19 @@ class Connection:
             )
         self._versions = {k.api_key: (k.min_version, k.max_version) for k in answer.api_keys}
 
-    async def _exchange(self, api: Api, version: int, values: Mapping[str, Any], deadline: float) -> bytes:
+    def _written(self, api: Api, version: int, values: Mapping[str, Any]) -> bytes:
+        try:
+            return payload(api, version, values)
+        except (struct.error, ValueError, TypeError, AttributeError) as error:
+            raise WireError("ENCODE", f"Kafka's protocol cannot carry what was asked: {error}") from None
+
+    async def _exchange(self, api: Api, version: int, question: bytes, deadline: float) -> bytes:
         """The body of the answer, header cut off."""
         if self._failure or self._writer is None:
             raise self._failure or WireError("CLOSED", f"{self.where} is not connected")
         loop = asyncio.get_running_loop()
         correlation = next(self._correlations) & 0x7FFFFFFF
-        try:
-            data = header(api, version, correlation, self._client_id) + payload(api, version, values)
-        except (struct.error, ValueError, TypeError, AttributeError) as error:
-            raise WireError("ENCODE", f"Kafka's protocol cannot carry what was asked: {error}") from None
+        data = header(api, version, correlation, self._client_id) + question
         pending = _Pending(api, loop.create_future())
         self._pending[correlation] = pending
         started = loop.time()
