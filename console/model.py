@@ -225,6 +225,7 @@ class Topic:
     config: tuple[tuple[str, str], ...] = ()
     produced_rate: float | None = None
     problem: Problem | None = None
+    seen_at: float | None = None
 
     @property
     def records(self) -> int | None:

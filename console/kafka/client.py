@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from console.config import KafkaSettings
@@ -18,6 +18,7 @@ from console.model import Check, Group, KafkaSnapshot, Problem, Topic
 
 if TYPE_CHECKING:
     from console.kafka.cluster import Cluster
+    from console.kafka.picture import Past
 
 T = TypeVar("T")
 Partition = tuple[str, int]
@@ -37,23 +38,28 @@ class KafkaClient:
         self._lock = threading.Lock()
         self._thread: LoopThread | None = None
         self._cluster: Cluster | None = None
-        self._before: KafkaSnapshot | None = None
+        self._before: Past | None = None
         self._closed = False
 
     def snapshot(
-        self, timeout: float | None = None, on_partial: Callable[[KafkaSnapshot], None] | None = None
+        self,
+        timeout: float | None = None,
+        on_partial: Callable[[KafkaSnapshot], None] | None = None,
+        in_view: Collection[str] | None = None,
     ) -> KafkaSnapshot:
         """Brokers, groups and topics with their offsets; whatever failed is in its problems.
 
         `on_partial` gets the picture while it fills in, on the client's own thread: it must neither block nor raise.
+        `in_view` are the groups that somebody looks at: where there are more than 500, the others are asked for once
+        in five looks, and their `seen_at` says when; None: every group is asked for now.
         """
 
         async def look(cluster: Cluster, deadline: float) -> KafkaSnapshot:
             from console.kafka.inspect import snapshot
 
-            seen = await snapshot(cluster, deadline, on_partial, self._before)
+            seen = await snapshot(cluster, deadline, on_partial, self._before, in_view)
             self._before = seen
-            return seen
+            return seen.picture
 
         return self._run(look, timeout)
 

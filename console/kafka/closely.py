@@ -12,10 +12,11 @@ from console.errors import Denied, Failed, NotFound, Unreachable
 from console.kafka import codes, offsets
 from console.kafka.cluster import RETRY_PAUSE, Cluster, Metadata
 from console.kafka.groups import Described, Listed, described, held, listed
-from console.kafka.inspect import Reach, partitions, patience, reach
-from console.kafka.inspect import topic as _topic
+from console.kafka.inspect import patience, reach
 from console.kafka.messages import DESCRIBE_CONFIGS
 from console.kafka.offsets import EARLIEST, LATEST, UNCOMMITTED, Committed, Partition
+from console.kafka.picture import Reach, partitions
+from console.kafka.picture import topic as _topic
 from console.kafka.wire import WireError
 from console.model import Group, Problem, Topic
 

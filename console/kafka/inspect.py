@@ -1,88 +1,59 @@
-"""The whole Kafka side in one look, and one group or topic closely.
+"""The whole Kafka side in one look.
 
 Every broker is asked at once and answers for itself: its groups and their committed offsets as coordinator, then, when
 the committed offsets of those who answer are in, the offsets of the partitions it leads. A silent broker delays nothing
 that the others know; what it alone could tell is kept from the look before, with its age.
+
+Where there are many groups and it is known which of them somebody looks at, those are asked for at every look, the
+others in turns.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from math import ceil
 
 from console.errors import LogqError
 from console.kafka import codes, offsets
 from console.kafka.cluster import RETRY_PAUSE, Cluster, Metadata
-from console.kafka.collector import held_back
-from console.kafka.groups import Described, Listed, describe, held, listed
+from console.kafka.groups import Described, Listed, describe, listed
 from console.kafka.offsets import COMMITTED, EARLIEST, LATEST, UNCOMMITTED, Committed, Partition
+from console.kafka.picture import MEMBERLESS, Look, Past, Reach, finished, picture
 from console.kafka.wire import WireError
-from console.model import Broker, Group, GroupPartition, KafkaSnapshot, Member, Problem, Topic, TopicPartition
+from console.model import KafkaSnapshot, Problem
 
 OnPartial = Callable[[KafkaSnapshot], None]
 
 _GRACE = 0.5  # seconds the end offsets wait for the slower coordinators
 _SILENT_PATIENCE = 1.5  # seconds for a broker that was silent the last time
 _PUBLISH_EVERY = 0.1
-_FAILOVER = 30.0  # seconds in which the groups of a coordinator that is gone may not be listed by another yet
-
-_MEMBERLESS = frozenset({"empty", "dead"})
-_PASSING = codes.names(codes.COORDINATOR_MOVED | {codes.GROUP_ID_NOT_FOUND})
-
-OLD = "OLD"
-"""The code of the problem that marks a group, and its partitions, as kept from an earlier look."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """How far a partition reaches; the problem says why an offset is missing."""
-
-    start: int | None = None
-    end: int | None = None
-    stable_end: int | None = None
-    problem: Problem | None = None
-
-
-_UNSEEN = Reach()
-
-
-@dataclass(slots=True)
-class _Look:
-    """What one snapshot has seen so far."""
-
-    metadata: Metadata
-    before: KafkaSnapshot | None
-    groups: dict[str, Listed] = field(default_factory=dict)
-    committed: dict[str, Committed] = field(default_factory=dict)
-    group_problems: dict[str, Problem] = field(default_factory=dict)
-    described: dict[str, Described] = field(default_factory=dict)
-    """The members of the groups that have some."""
-    describing: set[asyncio.Task[set[str]]] = field(default_factory=set)
-    reach: dict[Partition, Reach] = field(default_factory=dict)
-    broker_problems: dict[int, Problem] = field(default_factory=dict)
-    listed: set[int] = field(default_factory=set)
-    """Brokers that have told which groups they coordinate."""
-    answered: set[int] = field(default_factory=set)
-    """Brokers that have answered anything."""
-
-    def earlier(self) -> Mapping[str, Group]:
-        """The groups of the look before, by name."""
-        return {g.name: g for g in self.before.groups} if self.before else {}
+TURNS = 5
+"""Everything that is not in view is asked for once in so many looks."""
+FEW, FEW_PARTITIONS = 500, 2_000
+"""So many groups and partitions are asked for at every look, whoever looks: they fit into one request."""
 
 
 async def snapshot(
-    cluster: Cluster, deadline: float, on_partial: OnPartial | None = None, before: KafkaSnapshot | None = None
-) -> KafkaSnapshot:
+    cluster: Cluster,
+    deadline: float,
+    on_partial: OnPartial | None = None,
+    before: Past | None = None,
+    in_view: Collection[str] | None = None,
+) -> Past:
     """Brokers, groups and topics with their offsets, by the deadline at the latest; what failed is in the problems.
 
     `on_partial` gets the picture as it fills in, on the loop's thread: it must neither block nor raise. `before` is the
-    last look: what a silent coordinator knew is taken from it. Raises `Unreachable` or `Denied` only when no broker
-    answers at all.
+    last look: what a silent coordinator knew is taken from it. `in_view` are the groups that somebody looks at: where
+    there are many, the others are asked for in turns, once in `TURNS` looks, and say when they were seen; None: ask for
+    all of them. Raises `Unreachable` or `Denied` only when no broker answers at all.
     """
-    look = _Look(await cluster.metadata(deadline), before)
+    look = Look(await cluster.metadata(deadline), before)
+    view = in_view if before is not None and len(before.groups) > FEW else None
+    look.topics |= _topics_due(look, view)
+    look.reach = _reach_kept(look)
     loop = asyncio.get_running_loop()
     silent = set(cluster.silent)
 
@@ -90,41 +61,75 @@ async def snapshot(
         return patience(deadline, broker in silent)
 
     running: set[asyncio.Task[set[str]]] = {
-        asyncio.ensure_future(_coordinator(cluster, look, broker, until(broker))) for broker in look.metadata.brokers
+        asyncio.ensure_future(_coordinator(cluster, look, broker, view, until(broker)))
+        for broker in look.metadata.brokers
     }
     publish_at = loop.time() + _GRACE
     try:
         coordinators = set(running)
         done, _ = await asyncio.wait(running, timeout=_GRACE)
         running = _begun(look, running - done)
-        for task in done:
-            task.result()
-        running |= _leaders(cluster, look, until)
+        look.topics |= {topic for task in done for topic in task.result()}
+        running |= _leaders(cluster, look, until, look.topics)
         changed = True
         while running:
             done, running = await asyncio.wait(running, timeout=_PUBLISH_EVERY, return_when=asyncio.FIRST_COMPLETED)
             running = _begun(look, running)
             late: set[str] = set()
             for task in done:
-                if task in coordinators:
-                    late |= task.result()
-                else:
-                    task.result()
-            if late:  # these commits are younger than the end offsets: ask for those again
+                # Commits are younger than the end offsets that are there already: those are asked for again.
+                late |= task.result() if task in coordinators else task.result() - look.topics
+            if late:
+                look.topics |= late
                 running |= _leaders(cluster, look, until, late)
             changed = changed or bool(done)
             if running and on_partial and changed and (began := loop.time()) >= publish_at:
-                on_partial(_picture(look, complete=False))
+                on_partial(picture(look, complete=False))
                 changed = False
                 # A picture of thousands of groups costs time that the answers need.
                 publish_at = loop.time() + max(_PUBLISH_EVERY, 5 * (loop.time() - began))
     finally:
         for task in _begun(look, running):
             task.cancel()
-    return _picture(look, complete=True)
+    return finished(look)
 
 
-def _begun(look: _Look, running: set[asyncio.Task[set[str]]]) -> set[asyncio.Task[set[str]]]:
+def _topics_due(look: Look, view: Collection[str] | None) -> set[str]:
+    """The topics whose offsets are asked for whatever the groups say: all, or their turn's part of very many."""
+    names = look.metadata.topics.keys()
+    partitions = sum(len(t.partitions) for t in look.metadata.topics.values())
+    if view is None or look.before is None or partitions <= FEW_PARTITIONS:
+        return set(names)
+    old = look.before.topics
+    oldest = sorted(names, key=lambda name: (old[name].seen_at or 0.0) if name in old else 0.0)
+    return {name for name in names if name not in old} | set(oldest[: ceil(len(oldest) / TURNS)])
+
+
+def _reach_kept(look: Look) -> dict[Partition, Reach]:
+    """How far the partitions reached that are not asked for now."""
+    old = look.before.look.reach if look.before else {}
+    return {key: far for key, far in old.items() if key[0] not in look.topics}
+
+
+def _groups_due(look: Look, listed: Sequence[Listed], view: Collection[str] | None) -> list[Listed]:
+    """The groups whose offsets are asked for now: those in view, new or changed ones, and those whose turn it is."""
+    if view is None or look.before is None:
+        return list(listed)
+    old = look.before.groups
+    now: list[Listed] = []
+    later: list[tuple[float, Listed]] = []
+    for g in listed:
+        seen = old.get(g.name)
+        known = seen is not None and seen.partitions is not None and not seen.problems
+        if seen is None or not known or g.name in view or (seen.state, seen.type) != (g.state, g.type):
+            now.append(g)
+        else:
+            later.append((seen.seen_at or 0.0, g))
+    later.sort(key=lambda pair: pair[0])
+    return now + [g for _, g in later[: ceil(len(listed) / TURNS)]]
+
+
+def _begun(look: Look, running: set[asyncio.Task[set[str]]]) -> set[asyncio.Task[set[str]]]:
     """What is under way, with what the coordinators' answers have begun meanwhile."""
     begun, look.describing = look.describing, set()
     return running | begun
@@ -135,7 +140,9 @@ def patience(deadline: float, silent: bool) -> float:
     return min(deadline, asyncio.get_running_loop().time() + _SILENT_PATIENCE) if silent else deadline
 
 
-async def _coordinator(cluster: Cluster, look: _Look, broker: int, deadline: float) -> set[str]:
+async def _coordinator(
+    cluster: Cluster, look: Look, broker: int, view: Collection[str] | None, deadline: float
+) -> set[str]:
     """A broker's groups with their committed offsets, into the look; the topics they have commits on."""
     try:
         groups, problem = await listed(cluster, broker, deadline)
@@ -148,14 +155,16 @@ async def _coordinator(cluster: Cluster, look: _Look, broker: int, deadline: flo
         look.broker_problems[broker] = problem
     # A broker that has just woken may still list groups that have moved: the first to name one keeps it.
     mine = [g for g in groups if look.groups.setdefault(g.name, g) is g]
-    live = [g for g in mine if g.state.lower() not in _MEMBERLESS]
+    due = _groups_due(look, mine, view)
+    look.asked.update(g.name for g in due)
+    live = [g for g in due if g.state.lower() not in MEMBERLESS]
     if live:  # beside the offsets, never before them: these tell how far a group is
         look.describing.add(asyncio.ensure_future(_members(cluster, look, broker, live, deadline)))
-    await _fetch(cluster, look, mine, deadline)
-    return {topic for g in mine for topic, _ in look.committed.get(g.name, ())}
+    await _fetch(cluster, look, due, deadline)
+    return {topic for g in due for topic, _ in look.committed.get(g.name, ())}
 
 
-async def _members(cluster: Cluster, look: _Look, broker: int, groups: list[Listed], deadline: float) -> set[str]:
+async def _members(cluster: Cluster, look: Look, broker: int, groups: list[Listed], deadline: float) -> set[str]:
     """Who reads what: a group that has not committed yet is known by its members' assignments alone."""
     try:
         await describe(cluster, broker, groups, deadline, look.described.__setitem__)
@@ -163,10 +172,11 @@ async def _members(cluster: Cluster, look: _Look, broker: int, groups: list[List
         for g in groups:
             why = Described(problem=Problem(f"group {g.name}", error.code, f"its members: {error.message}"))
             look.described.setdefault(g.name, why)
-    return set()
+    found = (look.described[g.name].members or () for g in groups if g.name in look.described)
+    return {topic for members in found for m in members for topic, _ in m.assignment}
 
 
-async def _fetch(cluster: Cluster, look: _Look, groups: list[Listed], deadline: float) -> None:
+async def _fetch(cluster: Cluster, look: Look, groups: list[Listed], deadline: float) -> None:
     """The committed offsets of groups, asked again while their coordinator is settling."""
     loop = asyncio.get_running_loop()
     waiting = groups
@@ -206,7 +216,7 @@ async def _fetch(cluster: Cluster, look: _Look, groups: list[Listed], deadline: 
             return
 
 
-async def _located(cluster: Cluster, look: _Look, groups: list[Listed], deadline: float) -> list[Listed]:
+async def _located(cluster: Cluster, look: Look, groups: list[Listed], deadline: float) -> list[Listed]:
     """The groups with the coordinator they have now."""
     now = await cluster.coordinators([g.name for g in groups], deadline)
     placed = [replace(g, coordinator=c) for g in groups if isinstance(c := now.get(g.name), int)]
@@ -215,14 +225,11 @@ async def _located(cluster: Cluster, look: _Look, groups: list[Listed], deadline
 
 
 def _leaders(
-    cluster: Cluster, look: _Look, until: Callable[[int], float], topics: set[str] | None = None
+    cluster: Cluster, look: Look, until: Callable[[int], float], topics: set[str]
 ) -> set[asyncio.Task[set[str]]]:
-    """One task for each leader that asks for its partitions' offsets (of these topics, or of all)."""
+    """One task for each leader that asks for its partitions' offsets, of these topics."""
     partitions = [
-        (t.name, p)
-        for t in look.metadata.topics.values()
-        if not t.error and (topics is None or t.name in topics)
-        for p in t.partitions
+        (t.name, p) for t in look.metadata.topics.values() if not t.error and t.name in topics for p in t.partitions
     ]
     tasks = set()
     for leader, theirs in offsets.by_leader(look.metadata, partitions).items():
@@ -233,7 +240,7 @@ def _leaders(
     return tasks
 
 
-async def _leader(cluster: Cluster, look: _Look, leader: int, partitions: list[Partition], deadline: float) -> set[str]:
+async def _leader(cluster: Cluster, look: Look, leader: int, partitions: list[Partition], deadline: float) -> set[str]:
     seen = await reach(cluster, look.metadata, leader, partitions, deadline)
     look.reach.update(seen)
     lost = next((r.problem for r in seen.values() if r.problem and r.problem.where == f"broker {leader}"), None)
@@ -259,161 +266,3 @@ async def reach(
         start, end, last = (None if isinstance(v, Problem) else v for v in three)
         found[key] = Reach(start, end, last, next((v for v in three if isinstance(v, Problem)), None))
     return found
-
-
-# ---------------------------------------------------------------- the picture
-
-
-def _picture(look: _Look, complete: bool) -> KafkaSnapshot:
-    now = time.time()
-    before = look.earlier()
-    with held_back():
-        groups = {name: _group(look, listed, before.get(name), now, complete) for name, listed in look.groups.items()}
-    groups |= {
-        name: _kept(look, old) for name, old in before.items() if name not in groups and _may_hide(look, old, now)
-    }
-    topics = tuple(topic(look.metadata, name, look.reach) for name in look.metadata.topics)
-    brokers = _brokers(look)
-    problems = [look.broker_problems[b] for b in sorted(look.broker_problems)]
-    problems += [
-        Problem(
-            f"broker {b.id}", "DOWN", f"broker {b.id} holds replicas but is not in the cluster now (down or fenced)"
-        )
-        for b in brokers
-        if b.id not in look.metadata.brokers
-    ]
-    return KafkaSnapshot(
-        at=now,
-        cluster_id=look.metadata.cluster_id,
-        controller=look.metadata.controller,
-        brokers=brokers,
-        groups=tuple(groups[name] for name in sorted(groups)),
-        topics=topics,
-        problems=tuple(problems),
-        complete=complete and not problems and not look.group_problems,
-    )
-
-
-def _brokers(look: _Look) -> tuple[Broker, ...]:
-    holding = {b for t in look.metadata.topics.values() for p in t.partitions.values() for b in (*p.replicas, *p.isr)}
-    earlier = {b.id: b for b in look.before.brokers} if look.before else {}
-    brokers = []
-    for b in sorted(holding | set(look.metadata.brokers)):
-        known = look.metadata.brokers.get(b)
-        if known is None:
-            brokers.append(replace(earlier.get(b, Broker(b, "", 0)), reachable=False))
-        else:
-            failed = b in look.broker_problems
-            brokers.append(replace(known, reachable=not failed if failed or b in look.answered else None))
-    return tuple(brokers)
-
-
-def _group(look: _Look, seen: Listed, old: Group | None, now: float, complete: bool) -> Group:
-    problem = look.group_problems.get(seen.name)
-    members, hidden = _who(look, seen, old, complete)
-    group = Group(
-        seen.name,
-        type=seen.type,
-        state=seen.state,
-        protocol=seen.protocol,
-        coordinator=seen.coordinator,
-        members=members,
-        seen_at=now,
-        problems=tuple(p for p in (problem, hidden) if p),
-    )
-    committed = look.committed.get(seen.name)
-    if committed is not None:
-        assigned = {topic for m in members or () for topic, _ in m.assignment}
-        visible = assigned & look.metadata.topics.keys()
-        return replace(group, partitions=held(partitions(look.metadata, committed, look.reach, visible), members or ()))
-    if old is None or old.partitions is None:
-        return group
-    if problem is None:  # the answer is on its way: no reason to alarm anybody
-        return replace(group, partitions=old.partitions, seen_at=old.seen_at)
-    why = Problem(f"group {seen.name}", OLD, f"{problem.message}: an older picture")
-    return replace(group, partitions=_aged(old, why), seen_at=old.seen_at, problems=(why,))
-
-
-def _who(
-    look: _Look, seen: Listed, old: Group | None, complete: bool
-) -> tuple[tuple[Member, ...] | None, Problem | None]:
-    """The members of a group, None where they are not known, and why they are not."""
-    if seen.state.lower() in _MEMBERLESS:
-        return (), None
-    about = look.described.get(seen.name)
-    if about is None:  # while the answer is on its way, those of the look before
-        return (old.members if old is not None and not complete else None), None
-    if about.problem and about.problem.code in _PASSING:  # it has gone or moved since it was listed
-        return None, None
-    return about.members, about.problem
-
-
-def _kept(look: _Look, old: Group) -> Group:
-    """A group that nobody lists now, as it was seen before; marked when its coordinator failed to answer."""
-    broker = old.coordinator
-    if broker in look.metadata.brokers and broker not in look.broker_problems:
-        return old
-    told = f"broker {broker}, which coordinates it, does not answer: an older picture"
-    why = Problem(f"group {old.name}", OLD, told)
-    return replace(old, partitions=_aged(old, why), problems=(why,))
-
-
-def _may_hide(look: _Look, old: Group, now: float) -> bool:
-    """Whether a group that nobody lists may still be there: its coordinator is silent, or not replaced yet."""
-    if old.coordinator is None:
-        return False
-    if old.coordinator in look.metadata.brokers:
-        return old.coordinator in look.broker_problems or old.coordinator not in look.listed
-    commits = look.metadata.topics.get("__consumer_offsets")
-    unled = commits is not None and any(p.leader is None for p in commits.partitions.values())
-    return unled or bool(look.broker_problems) or now - (old.seen_at or 0.0) < _FAILOVER
-
-
-def _aged(old: Group, why: Problem) -> tuple[GroupPartition, ...] | None:
-    """The partitions as they were, each saying so: old commits beside new ends would look like a stalled group."""
-    return None if old.partitions is None else tuple(replace(p, problem=why) for p in old.partitions)
-
-
-def partitions(
-    metadata: Metadata, committed: Committed, reaches: dict[Partition, Reach], more: Iterable[str] = ()
-) -> tuple[GroupPartition, ...]:
-    """A group's partitions: those with a commit, and the rest of the same topics (and of `more` topics) without one.
-
-    Partitions added since the last commit are missing from what the coordinator tells: no commit, not no partition.
-    """
-    rows = []
-    numbers = offsets.by_topic(committed)
-    for name in sorted(numbers.keys() | set(more)):
-        found = metadata.topics.get(name)
-        there = found.partitions if found else {}
-        for number in sorted({*numbers.get(name, ()), *there}):
-            offset = committed.get((name, number))
-            far = reaches.get((name, number), _UNSEEN)
-            problem = far.problem
-            if isinstance(offset, Problem):
-                offset, problem = None, offset
-            leader = None
-            if number in there:
-                leader = there[number].leader if there[number].leader in metadata.brokers else None
-            elif problem is None:
-                problem = offsets.without_leader(metadata, (name, number))
-            rows.append(
-                GroupPartition(name, number, leader, far.start, offset, far.end, far.stable_end, problem=problem)
-            )
-    return tuple(rows)
-
-
-def topic(metadata: Metadata, name: str, reaches: dict[Partition, Reach]) -> Topic:
-    """A topic of the metadata with what is known of its offsets."""
-    found = metadata.topics[name]
-    rows = []
-    for number, p in sorted(found.partitions.items()):
-        far = reaches.get((name, number), Reach())
-        rows.append(
-            TopicPartition(
-                number, p.leader, p.replicas, p.isr, p.offline, far.start, far.end, far.stable_end, far.problem
-            )
-        )
-    problem = codes.problem(f"topic {name}", found.error) if found.error else None
-    internal = found.internal or name.startswith("__")
-    return Topic(name, tuple(rows), internal, problem=problem)

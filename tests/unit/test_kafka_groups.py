@@ -21,8 +21,8 @@ from console.kafka import codes
 from console.kafka.client import KafkaClient
 from console.kafka.cluster import Metadata, PartitionMeta, TopicMeta
 from console.kafka.groups import _sources, _streams, assigned
-from console.kafka.inspect import Reach, partitions
 from console.kafka.loop import LoopThread
+from console.kafka.picture import Reach, partitions
 from console.model import Broker, Group, KafkaSnapshot, Problem
 
 
