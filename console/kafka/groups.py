@@ -9,9 +9,10 @@ import asyncio
 import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast, get_args
 
+from console.frozen import changer, maker
 from console.kafka import codes
 from console.kafka.cluster import RETRY_PAUSE, Cluster
 from console.kafka.messages import (
@@ -53,6 +54,9 @@ class Described:
     problem: Problem | None = None
 
 
+_LISTED = maker(Listed, "name", "type", "state", "protocol", "coordinator")
+
+
 async def listed(cluster: Cluster, broker: int, deadline: float) -> tuple[tuple[Listed, ...], Problem | None]:
     """The groups a broker coordinates, of every type; asked again for a while when it is still loading some.
 
@@ -66,7 +70,7 @@ async def listed(cluster: Cluster, broker: int, deadline: float) -> tuple[tuple[
 
     def read(answer: Any) -> tuple[int, tuple[Listed, ...]]:
         return answer.error_code, tuple(
-            Listed(
+            _LISTED(
                 g.group_id,
                 _type(getattr(g, "group_type", ""), unsaid),
                 getattr(g, "group_state", ""),
@@ -154,6 +158,9 @@ def _described(answer: Any, kind: GroupType) -> Described:
     return Described(answer.group_state, members)
 
 
+_HELD = changer(GroupPartition, "member", "client_id", "host")
+
+
 def held(rows: Iterable[GroupPartition], members: Iterable[Member]) -> tuple[GroupPartition, ...]:
     """The partitions with the member that reads each; where members of a share group share one, none is named."""
     holders: dict[tuple[str, int], list[Member]] = defaultdict(list)
@@ -162,7 +169,7 @@ def held(rows: Iterable[GroupPartition], members: Iterable[Member]) -> tuple[Gro
             for number in numbers:
                 holders[(topic, number)].append(m)
     return tuple(
-        replace(row, member=theirs[0].id, client_id=theirs[0].client_id, host=theirs[0].host)
+        _HELD(row, theirs[0].id, theirs[0].client_id, theirs[0].host)
         if len(theirs := holders.get((row.topic, row.partition), [])) == 1
         else row
         for row in rows

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from console.frozen import changer, maker
 from console.kafka import codes, offsets
 from console.kafka.cluster import Metadata
 from console.kafka.collector import held_back
@@ -235,6 +236,9 @@ def _aged(old: Group, why: Problem) -> tuple[GroupPartition, ...] | None:
     return None if old.partitions is None else tuple(replace(p, problem=why) for p in old.partitions)
 
 
+_ROW = maker(GroupPartition, *["topic", "partition", "leader", "start", "committed", "end", "stable_end", "problem"])
+
+
 def partitions(
     metadata: Metadata, committed: Committed, reaches: Mapping[Partition, Reach], more: Iterable[str] = ()
 ) -> tuple[GroupPartition, ...]:
@@ -259,20 +263,21 @@ def partitions(
                 leader = metadata.leader(name, number)
             elif problem is None:
                 problem = offsets.without_leader(metadata, key)
-            rows.append(
-                GroupPartition(name, number, leader, far.start, offset, far.end, far.stable_end, problem=problem)
-            )
+            rows.append(_ROW(name, number, leader, far.start, offset, far.end, far.stable_end, problem))
     return tuple(rows)
 
 
 # ---------------------------------------------------------------- topics
 
 
+_SEEN = changer(Topic, "seen_at")
+
+
 def _topic(look: Look, name: str, now: float, same: set[str]) -> Topic:
     old = look.before.topics.get(name) if look.before else None
     asked = name in look.topics
     if old is not None and name in same:
-        return replace(old, seen_at=now) if asked else old
+        return _SEEN(old, now) if asked else old
     return replace(topic(look.metadata, name, look.reach), seen_at=now if asked or old is None else old.seen_at)
 
 
