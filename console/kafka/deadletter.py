@@ -7,7 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-_NAMES = ("*.dlt", "*-dlt", "*_dlt", "*.dlq", "*-dlq", "*_dlq", "dlq.*", "dlq-*", "*-dead-letter*", "*.dead-letter*")
+# SmallRye's own default is "dead-letter-topic-CHANNEL", without anything before it.
+_NAMES = (
+    *("*.dlt", "*-dlt", "*_dlt", "*.dlq", "*-dlq", "*_dlq", "dlq.*", "dlq-*"),
+    *("*-dead-letter*", "*.dead-letter*", "dead-letter*"),
+)
 # Spring wraps every failure of a listener in this; the cause is what people look for.
 _WRAPPER = "org.springframework.kafka.listener.ListenerExecutionFailedException"
 
@@ -86,6 +90,13 @@ _DIALECTS = (
     ),
 )
 _SPRING_CAUSE = "kafka_dlt-exception-cause-fqcn"
+_BINARY = {
+    f"{prefix}-original-{what}": width
+    for prefix in ("kafka_dlt", "x")
+    for what, width in (("partition", 4), ("offset", 8), ("timestamp", 8))
+} | {"retry_topic-attempts": 4, "retry_topic-original-timestamp": 8, "retry_topic-backoff-timestamp": 8}
+"""How many bytes wide the numbers are that Spring Kafka and Spring Cloud Stream write into headers."""
+
 # What each framework adds to a record it gives up on; a Spring retry topic's counters would end the new try at once.
 _ADDED = {
     "spring": ("kafka_dlt-", "retry_topic-", "springDeserializerException"),
@@ -125,6 +136,17 @@ def failure(headers: Iterable[tuple[str, bytes | None]]) -> Failure | None:
     return None
 
 
+def binary_number(name: str, raw: bytes | None) -> int | None:
+    """The number in a header that Spring writes as big-endian bytes (partition, offset, timestamp, attempts).
+
+    None for every other header, and where the value is decimal text, as other versions write it.
+    """
+    if raw is None or raw.isdigit() or len(raw) != _BINARY.get(name):
+        return None
+    number: int = struct.unpack(">i" if len(raw) == 4 else ">q", raw)[0]
+    return number
+
+
 def without_failure(
     headers: Iterable[tuple[str, bytes | None]], dialect: str | None
 ) -> tuple[tuple[str, bytes | None], ...]:
@@ -156,4 +178,4 @@ def _number(value: bytes | None, width: int) -> int | None:
     return number if number >= 0 else None
 
 
-__all__ = ["Failure", "failure", "is_dead_letter_topic", "without_failure"]
+__all__ = ["Failure", "binary_number", "failure", "is_dead_letter_topic", "without_failure"]

@@ -6,7 +6,6 @@ expression does not name is not even looked at: that is what makes a filter quic
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -135,12 +134,10 @@ def _headers(record: Any) -> dict[str, Any]:
 
 def header_value(name: str, raw: bytes | None) -> str | bytes | int | None:
     """A header as text, else bytes. Spring's binary numbers (partition, offset, timestamp) are numbers."""
-    if raw is not None and name.startswith("kafka_dlt-original-") and len(raw) in (4, 8):
-        last = name.rpartition("-")[2]
-        if (last, len(raw)) in (("partition", 4), ("offset", 8), ("timestamp", 8)):
-            number: int = struct.unpack(">i" if len(raw) == 4 else ">q", raw)[0]
-            return number
-    return text_of(raw)
+    from console.kafka.deadletter import binary_number
+
+    number = binary_number(name, raw)
+    return text_of(raw) if number is None else number
 
 
 def _timestamp(record: Any) -> datetime | None:

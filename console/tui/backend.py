@@ -72,9 +72,13 @@ class ResetWish:
 
 @dataclass(frozen=True, slots=True)
 class RedriveWish:
-    """What was chosen for a redrive: some messages by id (empty: all), at most how many, how fast, by which engine."""
+    """What was chosen for a redrive: some messages by id or by failure (empty: all), at most how many, how fast, by
+    which engine; `canary` is how many at first.
+    """
 
     ids: tuple[str, ...] = ()
+    clusters: tuple[str, ...] = ()
+    canary: int | None = None
     limit: int | None = None
     rate: float | None = None
     engine: Literal["auto", "native", "client"] = "auto"
@@ -240,8 +244,18 @@ class Backend:
         """What redriving dead letters would do."""
         from console.ops import redrive
 
-        plan = redrive.plan(self.session, dlq, ids=wish.ids, limit=wish.limit, rate=wish.rate, engine=wish.engine)
-        return Change(redrive.view(plan), lambda cancel, on: redrive.run(self.session, plan, cancel, on))
+        plan = redrive.plan(
+            self.session,
+            dlq,
+            ids=wish.ids,
+            limit=wish.limit,
+            rate=wish.rate,
+            engine=wish.engine,
+            clusters=wish.clusters,
+            canary=wish.canary,
+        )
+        run: RunChange = lambda cancel, on: redrive.run(self.session, plan, cancel, on)  # noqa: E731
+        return Change(redrive.view(plan), run, redrive.idle(plan).removeprefix("nothing to do: "))
 
     def plan_purge(self, queue: str, save: bool) -> Change:
         """What emptying a queue would do."""

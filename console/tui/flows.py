@@ -72,16 +72,27 @@ def dialog(view: PlanView, production: bool) -> PlanDialog:
 # ---------------------------------------------------------------- redrive
 
 
-def redrive(screen: ConsoleScreen, subject: Subject, ids: tuple[str, ...] = (), part: str = "") -> None:
-    """Ask how dead letters should be moved back, then plan it. `ids` limits it to some, `part` names them in words."""
+def redrive(
+    screen: ConsoleScreen, subject: Subject, ids: tuple[str, ...] = (), part: str = "", cluster: str = ""
+) -> None:
+    """Ask how dead letters should be moved back, then plan it. `ids` limits it to some, `part` names them in words.
+
+    `cluster` limits a topic's to a way of failing: all that failed so, not only those on the screen.
+    """
     target = subject.target
     topic = target.startswith("kafka:")
     which = [("all", "all of it")]
-    if ids:
+    if ids or cluster:
         which.insert(0, ("some", part or f"{len(ids):,} messages"))
     fields = (
         Field("which", "which", tuple(which), wanted=lambda values: len(which) > 1),
-        Field("limit", "at most", placeholder="all; 5 is a good canary"),
+        Field(
+            "canary",
+            "canary",
+            placeholder="none; 5 sends five and pauses, resume sends the rest",
+            wanted=lambda values: topic,
+        ),
+        Field("limit", "at most", placeholder="all" if topic else "all; 5 is a good canary"),
         Field("rate", "rate", placeholder="messages a second; as fast as it goes"),
         Field(
             "engine",
@@ -92,11 +103,11 @@ def redrive(screen: ConsoleScreen, subject: Subject, ids: tuple[str, ...] = (), 
     )
 
     def check(values: Values) -> str:
-        for field, least in (("limit", 1.0), ("rate", 0.001)):
+        for field, name, least in (("canary", "canary", 1.0), ("limit", "at most", 1.0), ("rate", "rate", 0.001)):
             if values[field] and (_number(values[field]) or 0.0) < least:
-                return f"{'at most' if field == 'limit' else 'rate'} is a number above 0, not {values[field]!r}"
-        if values["limit"] and not (_number(values["limit"]) or 0.5).is_integer():
-            return "at most is a whole number of messages"
+                return f"{name} is a number above 0, not {values[field]!r}"
+            if values[field] and least == 1.0 and not (_number(values[field]) or 0.5).is_integer():
+                return f"{name} is a whole number of messages"
         return ""
 
     def explain(values: Values) -> str:
@@ -107,21 +118,30 @@ def redrive(screen: ConsoleScreen, subject: Subject, ids: tuple[str, ...] = (), 
         }[values["engine"]]
         if topic:
             engine = "each record goes back to the topic it came from, once: the journal knows what was redriven"
+            if values["canary"]:
+                engine = f"{values['canary']} at first, then it pauses: r on the job sends the rest"
         return f"{engine}. enter shows the plan"
 
     def answered(values: dict[str, str] | None) -> None:
         if values is None:
             return
-        limit = _number(values["limit"]) if values["limit"] else None
+        some = values["which"] == "some"
         wish = RedriveWish(
-            ids=ids if values["which"] == "some" else (),
-            limit=int(limit) if limit is not None else None,
+            ids=ids if some else (),
+            clusters=(cluster,) if some and cluster else (),
+            limit=_whole(values["limit"]),
+            canary=_whole(values["canary"]),
             rate=_number(values["rate"]) if values["rate"] else None,
             engine=values["engine"],  # type: ignore[arg-type]
         )
         confirm(screen, lambda: screen.console.backend.plan_redrive(target, wish))
 
     screen.app.push_screen(Form(f"redrive {safe(target, 100)}", fields, check, explain), answered)
+
+
+def _whole(text: str) -> int | None:
+    number = _number(text) if text else None
+    return None if number is None else int(number)
 
 
 def _number(text: str) -> float | None:

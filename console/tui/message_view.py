@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from console import text
 from console.decode.unwrap import unwrap
+from console.kafka.deadletter import binary_number
 from console.model import Message
 from widgets.detail import Body, Facts, Section
 
@@ -34,10 +35,20 @@ def sections(message: Message) -> tuple[Section, ...]:
         found.append(Body("what is inside", inside.value, text.size(len(inside.value)) + more))
     found.append(Body("value" if inside is None else "value as it is moved", message.value, size))
     if message.headers:
-        found.append(Facts("headers", tuple((name, _shown(value)) for name, value in message.headers)))
+        found.append(Facts("headers", tuple((name, _header(name, value)) for name, value in message.headers)))
     if message.attributes:
         found.append(Facts("attributes", tuple((name, _shown(value)) for name, value in message.attributes)))
     return tuple(found)
+
+
+def _header(name: str, value: bytes | None) -> str | None:
+    """A header as text; a binary number of a dead letter as that number, a time as a time too."""
+    number = binary_number(name, value)
+    if number is None:
+        return _shown(value)
+    if name.endswith("-timestamp"):
+        return f"{number} ({text.utc(number / 1000, millis=True)})"
+    return str(number)
 
 
 def _shown(value: str | bytes | None) -> str | None:

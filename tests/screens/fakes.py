@@ -352,6 +352,7 @@ class FakeBackend(Backend):
         self.asked: list[tuple[Any, ...]] = []
         self.sample = Sample(tuple(record(i) for i in range(90, 0, -1)), "the last 90 records; no group joined")
         self.letters = letters()
+        self.redriven: frozenset[str] = frozenset()
         self.cost = ("looking costs one of 3 attempts", False)
         self.found_jobs: tuple[Job, ...] = (job(), job("interrupted", id="redrive-20261123-142000-x1y2", kind="redrive",
                                              source="sqs:image-resize-jobs-dlq", target="sqs:image-resize-jobs",
@@ -368,7 +369,8 @@ class FakeBackend(Backend):
         )
         note = f"all {len(self.letters)} seen" if self.letters else "nothing there"
         made = replace(found, clusters=clusters.cluster(self.letters))
-        return inspect.DeadLetterView(made, self.letters, True, note)
+        made = replace(made, done=len(self.redriven) or None)
+        return inspect.DeadLetterView(made, self.letters, True, note, self.redriven)
 
     def peek_cost(self, name: str) -> PeekCost:
         note, refuse = self.cost

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from fakes import FakeInspect, FakeStory, backend_of, fake_app, groups, job, kafka_snapshot, plan_view
+from fakes import FakeInspect, FakeStory, backend_of, fake_app, groups, job, kafka_snapshot, letters, plan_view
 from pilot import opened, seen, until, until_seen
 from seen import screen_lines
 from textual import events
 
 from console.errors import Refused, Stopped
 from console.model import Outcome, Problem, Progress, Status
+from console.ops.clusters import cluster_id, label
 from console.tui.app import LogqApp
 from console.tui.backend import Change, RedriveWish, ResetWish
 from console.tui.form import Form
@@ -187,13 +188,51 @@ async def test_a_dead_letter_topic_is_redriven_without_asking_for_an_engine() ->
         app.run_command("dlq kafka:orders.DLT")
         await until_seen(pilot, "orders.DLT", "failures")
         await pilot.press("g", "R")
-        await until_seen(pilot, "redrive kafka:orders.DLT", "5 is a good canary")
+        await until_seen(pilot, "redrive kafka:orders.DLT", "none; 5 sends five and pauses")
         assert "engine" not in seen(app)
-        await pilot.press(*"5", "enter")
+        await pilot.press(*"x", "enter")
+        await until_seen(pilot, "canary is a number above 0, not 'x'")
+        await pilot.press("backspace", *"5")
+        await until_seen(pilot, "5 at first, then it pauses")
+        await pilot.press("tab", *"20", "enter")
         await until(pilot, lambda: isinstance(app.screen, PlanDialog))
     (_, target, wish) = next(asked for asked in backend_of(app).asked if asked[0] == "plan_redrive")
     assert target == "kafka:orders.DLT"
-    assert wish.limit == 5 and wish.engine == "auto"
+    assert wish == RedriveWish(canary=5, limit=20)
+
+
+async def test_a_failure_of_a_topic_is_redriven_whole_and_marked_records_by_name() -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        app.run_command("dlq kafka:orders.DLT")
+        await until_seen(pilot, "failures 4")
+        await pilot.press("j", "R")
+        await until_seen(pilot, "all of this failure")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+        await pilot.press("escape", "tab", "space", "j", "space", "R")
+        await until_seen(pilot, "2 marked")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+    wishes = [asked[2] for asked in backend_of(app).asked if asked[0] == "plan_redrive"]
+    (first, second) = wishes
+    assert first == RedriveWish(clusters=(cluster_id(label(letters()[0])),)), first
+    assert len(second.ids) == 2 and second.clusters == ()
+
+
+async def test_what_was_redriven_is_marked_and_what_is_left_counted() -> None:
+    app = fake_app()
+    # All of one failure, and two of the largest.
+    backend_of(app).redriven = frozenset(m.id for m in (*letters()[41:54], *letters()[:2]))
+    async with opened(app, (160, 50)) as pilot:
+        app.run_command("dlq kafka:orders.DLT")
+        await until_seen(pilot, "failures 4", "redriven 15", "left")
+        lines = screen_lines(app)
+        rows = {word: next(line for line in lines if word in line) for word in ("all failures", "UnsupportedFormat")}
+        assert rows["all failures"].split()[:2] == ["57", "42"]
+        assert rows["UnsupportedFormat"].split()[:2] == ["13", "✔"]
+        await pilot.press("j", "j")
+        await until(pilot, lambda: sum(line.count("✔ ") for line in screen_lines(app)) >= 13)
 
 
 async def test_a_queue_redrives_its_dead_letter_queue_and_one_without_says_so() -> None:

@@ -11,7 +11,8 @@ from console.errors import Unreachable
 from console.tui.actions import ACTIONS, registry
 from console.tui.screens.base import ConsoleScreen
 from console.tui.screens.catalog import _GO
-from console.tui.screens.dlq import DlqScreen, DlqsScreen
+from console.tui.screens.dlq import DlqScreen
+from console.tui.screens.dlqs import DlqsScreen
 from console.tui.screens.doctor import DoctorScreen
 from console.tui.screens.group import GroupScreen
 from console.tui.screens.help import HelpScreen

@@ -8,11 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.kafka.deadletter import Failure, failure, is_dead_letter_topic
+from console.kafka.deadletter import Failure, binary_number, failure, is_dead_letter_topic
 
 
 @pytest.mark.parametrize(
-    "name", ["orders.DLT", "orders-dlt", "orders-dlq", "a.dlq", "dlq.orders", "my-dead-letter-topic", "X-DLQ"]
+    "name",
+    [
+        "orders.DLT",
+        "orders-dlt",
+        "orders-dlq",
+        "a.dlq",
+        "dlq.orders",
+        "my-dead-letter-topic",
+        "dead-letter-topic-in",
+        "X-DLQ",
+    ],
 )
 def test_names_of_dead_letter_topics(name: str) -> None:
     assert is_dead_letter_topic(name)
@@ -103,3 +113,21 @@ def test_nonsense_numbers_are_unknown() -> None:
 def test_any_bytes_are_a_failure_or_none(headers: list[tuple[str, bytes | None]]) -> None:
     found = failure(headers)
     assert found is None or found.original_offset is None or found.original_offset >= 0
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "number"),
+    [
+        ("kafka_dlt-original-partition", struct.pack(">i", 3), 3),
+        ("x-original-offset", struct.pack(">q", 77), 77),
+        ("kafka_dlt-original-timestamp", struct.pack(">q", 1_760_000_000_000), 1_760_000_000_000),
+        ("retry_topic-attempts", struct.pack(">i", 4), 4),
+        ("x-original-partition", b"1234", None),  # decimal text is text
+        ("x-original-partition", b"12", None),
+        ("x-original-offset", struct.pack(">i", 3), None),
+        ("trace", struct.pack(">i", 3), None),
+        ("kafka_dlt-original-offset", None, None),
+    ],
+)
+def test_numbers_that_are_written_as_bytes(name: str, raw: bytes | None, number: int | None) -> None:
+    assert binary_number(name, raw) == number

@@ -152,7 +152,8 @@ def _go_topics(app: LogqApp, name: str) -> None:
 
 
 def _go_dlqs(app: LogqApp, name: str) -> None:
-    from console.tui.screens.dlq import DlqScreen, DlqsScreen
+    from console.tui.screens.dlq import DlqScreen
+    from console.tui.screens.dlqs import DlqsScreen
 
     if not name:
         app.push_screen(DlqsScreen())

@@ -1,7 +1,8 @@
-"""Dead letters: the list of all places that hold some, and one place with its failures left and its messages right."""
+"""One place that holds dead letters: its failures left, its messages right."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -17,9 +18,9 @@ from console.tui.message_view import copied, sections
 from console.tui.pane import Pane
 from console.tui.screens.base import ConsoleScreen
 from console.tui.screens.messages import fitting_columns, message_pane
-from console.tui.subject import Subject, of_dead_letters
+from console.tui.subject import Subject
 from console.tui.summary import Summary, facts, headline
-from console.tui.view import SortColumn, worst
+from console.tui.view import SortColumn
 from widgets.detail import Detail
 from widgets.grid import Column, Grid
 from widgets.grid_messages import Marked, Moved
@@ -34,36 +35,25 @@ GROUPINGS: Final[tuple[tuple[Facet, ...], ...]] = (("error",), ("error", "source
 ALL = "all"
 """The key of the line that stands for all failures together."""
 
-DLQ_COLUMNS = (
-    Column("sign", "", 1),
-    Column("name", "dead letters", 18, flex=1, gap=1, sortable=True, most=50),
-    Column("kind", "", 11, drop=3),
-    Column("count", "count", 9, align="right", sortable=True),
-    Column("oldest", "oldest", 7, align="right", sortable=True),
-    Column("expires", "expires", 8, align="right", drop=2, sortable=True),
-    Column("source", "of", 14, flex=1, drop=4, most=40),
-    Column("note", "", 14, flex=1, drop=5),
-)
-DLQ_SORTS: Mapping[str, SortColumn[DeadLetters]] = {
-    "worst": SortColumn(lambda item: worst(item.status, item.count), largest_first=True),
-    "name": SortColumn(lambda item: item.target.partition(":")[2]),
-    "count": SortColumn(lambda item: item.count, largest_first=True),
-    "oldest": SortColumn(lambda item: item.oldest_seconds, largest_first=True),
-    "expires": SortColumn(lambda item: item.expires_seconds),
-}
 CLUSTER_COLUMNS = (
     Column("count", "n", 5, align="right", sortable=True),
     Column("label", "failure", 16, flex=1, gap=1),
     Column("last", "last", 8, drop=1, sortable=True),
 )
+LEFT_COLUMN = Column("left", "left", 5, align="right", sortable=True)
+"""How many of a failure were not redriven yet: of a topic, whose records stay where they are."""
+DONE_COLUMN = Column("done", "", 1)
 CLUSTER_SORTS: Mapping[str, SortColumn[Cluster]] = {
     "count": SortColumn(lambda c: (c.id == ALL, c.count), largest_first=True),
     "last": SortColumn(lambda c: c.last, largest_first=True),
 }
 
 
-def cluster_cell(cluster: Cluster, column: str) -> Text:
-    """A cell of the list of failures."""
+def cluster_cell(cluster: Cluster, column: str, left: Mapping[str, int]) -> Text:
+    """A cell of the list of failures; `left` are those not redriven yet, by failure."""
+    if column == "left":
+        found = left.get(cluster.id, cluster.count)
+        return cells.number(found) if found else Text("✔", style="$good")
     if column == "count":
         return cells.number(cluster.count)
     if column == "label":
@@ -78,65 +68,6 @@ def spread_words(counted: tuple[tuple[str, int], ...]) -> str:
     return shown + (f" and {len(counted) - 3:,} more" if len(counted) > 3 else "")
 
 
-class DlqsScreen(ConsoleScreen):
-    """Every dead-letter queue and topic."""
-
-    scope: ClassVar[str] = "dlqs"
-
-    @property
-    def crumb(self) -> str:
-        """The screen's word."""
-        return "dead letters"
-
-    def compose_body(self) -> ComposeResult:
-        """One list."""
-        yield Pane(
-            "dead letters",
-            DLQ_COLUMNS,
-            cells.dlq_cell,
-            lambda item: item.target,
-            of_dead_letters,
-            lambda item: f"{item.target} {' '.join(item.source)}".casefold(),
-            DLQ_SORTS,
-            hue="$bad",
-            placeholder="no dead-letter queue or topic",
-            id="dlqs",
-        )
-
-    def queues_in_sight(self) -> frozenset[str]:
-        """The dead-letter queues whose lines are on the screen."""
-        items = self.query_one("#dlqs", Pane).grid.in_sight
-        return frozenset(item.target.removeprefix("sqs:") for item in items if item.kind == "queue")
-
-    def store_changed(self) -> None:
-        """Show what the newest pictures hold."""
-        if self.console.store.kafka is not None or self.console.store.sqs is not None:
-            pane: Pane[DeadLetters] = self.query_one("#dlqs", Pane)
-            pane.show(self.console.dead_letters())
-
-    def do_redrive(self) -> None:
-        """Redrive the place under the cursor."""
-        found = self.subject()
-        if found is not None:
-            flows.redrive(self, found)
-
-    def do_purge(self) -> None:
-        """Empty the queue under the cursor."""
-        found = self.subject()
-        if found is not None:
-            flows.purge(self, found)
-
-    def do_browse(self) -> None:
-        """Its messages, without clusters."""
-        found = self.subject()
-        if found is not None:
-            flows.browse(self, found)
-
-    def words(self) -> tuple[str, ...]:
-        """`logq dlq list`."""
-        return ("dlq", "list")
-
-
 class DlqScreen(ConsoleScreen):
     """One place. It is read when it is opened and again by `ctrl+r`, never by itself: reading a queue is a receive."""
 
@@ -149,9 +80,16 @@ class DlqScreen(ConsoleScreen):
         self.messages: tuple[Message, ...] = ()
         self.note = ""
         self.by: tuple[Facet, ...] = GROUPINGS[0]
+        self.done: frozenset[str] = frozenset()
         self._of: dict[str, str] = {}
+        self._left: dict[str, int] = {}
         self._loading = False
         self._changed = False
+
+    @property
+    def topic(self) -> bool:
+        """Whether it is a topic: its records stay when they are redriven, and the journal marks them."""
+        return self.target.startswith("kafka:")
 
     @property
     def crumb(self) -> str:
@@ -165,7 +103,7 @@ class DlqScreen(ConsoleScreen):
             yield Pane(
                 "failures",
                 CLUSTER_COLUMNS,
-                cluster_cell,
+                lambda cluster, column: cluster_cell(cluster, column, self._left),
                 lambda cluster: cluster.id,
                 lambda cluster: Subject("cluster", cluster.id, cluster, self.target),
                 lambda cluster: cluster.label.casefold(),
@@ -173,7 +111,7 @@ class DlqScreen(ConsoleScreen):
                 hue="$bad",
                 id="clusters",
             )
-            yield message_pane(hue="$kafka" if self.target.startswith("kafka:") else "$sqs")
+            yield message_pane(hue="$kafka" if self.topic else "$sqs", cell=self._message_cell)
             yield Detail(id="detail")
 
     def queues_in_sight(self) -> frozenset[str] | None:
@@ -238,10 +176,14 @@ class DlqScreen(ConsoleScreen):
     def _loaded(self, view: DeadLetterView) -> None:
         self._loading = False
         self.letters, self.messages, self.note = view.letters, view.messages, view.note
+        self.done = view.done
         self.clusters.set_placeholder("nothing has failed")
         self.list.set_placeholder("it is empty")
         self._group()
-        self.list.grid.set_columns(fitting_columns(view.messages))
+        self.list.grid.set_columns(((DONE_COLUMN,) if self.done else ()) + fitting_columns(view.messages))
+        self.clusters.grid.set_columns(
+            (*CLUSTER_COLUMNS[:1], *((LEFT_COLUMN,) if self.done else ()), *CLUSTER_COLUMNS[1:])
+        )
         self.list.remark = safe(view.note, 200)
         self._show_messages()
         self.store_changed()
@@ -249,10 +191,18 @@ class DlqScreen(ConsoleScreen):
     def _group(self) -> None:
         backend = self.console.backend
         self._of = {message.id: backend.cluster_of(message, self.by) for message in self.messages}
+        left = Counter(self._of[message.id] for message in self.messages if message.id not in self.done)
         found = backend.clusters(self.messages, self.by)
+        self._left = {c.id: left[c.id] for c in found} | {ALL: left.total()}
         both = Cluster(ALL, "all failures", len(self.messages)) if len(found) > 1 else None
         self.clusters.remark = f"by {' and '.join(self.by)}" if self.by != GROUPINGS[0] else ""
         self.clusters.show((both, *found) if both is not None else found)
+
+    def _message_cell(self, message: Message, column: str) -> Text:
+        """A cell of the messages: ✔ stands before those that were redriven."""
+        if column != "done":
+            return cells.message_cell(message, column)
+        return Text("✔", style="$good") if message.id in self.done else Text("")
 
     def do_group(self) -> None:
         """Group the failures by something else."""
@@ -279,10 +229,11 @@ class DlqScreen(ConsoleScreen):
         oldest = now.oldest_seconds if now.oldest_seconds is not None else letters.oldest_seconds
         self.query_one(Summary).show(
             (
-                headline(self.crumb, severity, reason, "$kafka" if self.target.startswith("kafka:") else "$sqs"),
+                headline(self.crumb, severity, reason, "$kafka" if self.topic else "$sqs"),
                 facts(
                     ("holds", cells.number(now.count, severity)),
                     ("oldest", text.duration(oldest)),
+                    ("redriven", cells.number(letters.done) if letters.done else ""),
                     ("expires in", text.duration(now.expires_seconds) if now.expires_seconds is not None else ""),
                     ("of", ", ".join(letters.source or now.source)),
                     ("read", safe(self.note, 120)),
@@ -387,7 +338,10 @@ class DlqScreen(ConsoleScreen):
             flows.redrive(self, subject, marked, f"{len(marked):,} marked")
         elif cluster is not None:
             ids = tuple(m.id for m in self.messages if self._of.get(m.id) == cluster.id)
-            flows.redrive(self, subject, ids, f"{len(ids):,} of this failure")
+            if self.topic:
+                flows.redrive(self, subject, part="all of this failure", cluster=cluster.id)
+            else:
+                flows.redrive(self, subject, ids, f"{len(ids):,} of this failure")
         else:
             flows.redrive(self, subject)
 

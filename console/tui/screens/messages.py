@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
@@ -40,12 +41,17 @@ MESSAGE_SORTS: Mapping[str, SortColumn[Message]] = {
 }
 
 
-def message_pane(id: str = "messages", title: str = "messages", hue: str = "$key") -> Pane[Message]:
-    """A list of messages; the same for topics, queues and dead letters."""
+def message_pane(
+    id: str = "messages",
+    title: str = "messages",
+    hue: str = "$key",
+    cell: Callable[[Message, str], Text] = cells.message_cell,
+) -> Pane[Message]:
+    """A list of messages; the same for topics, queues and dead letters, but for their own columns."""
     return Pane(
         title,
         MESSAGE_COLUMNS,
-        cells.message_cell,
+        cell,
         lambda message: message.id,
         lambda message: Subject("message", message.id, message, message.target),
         haystack,
