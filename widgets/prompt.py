@@ -156,7 +156,10 @@ class Prompt(Widget):
         self.query_one(".prompt--hint", Static).update(Content(safe(hint, 80)))
 
     def open(self, kind: str, value: str = "") -> None:
-        """Opens the line for a filter ("/") or a command (":") with this to begin with, and takes the focus."""
+        """Opens the line for a filter ("/"), a command (":") or what a word says, and takes the focus.
+
+        `value` stands on it to begin with.
+        """
         if not self.is_open:
             self._back_to = self.screen.focused
         self._kind = kind
@@ -164,7 +167,8 @@ class Prompt(Widget):
         self._at = None
         self._typed = safe(value, MOST_TYPED)
         self.display = True
-        self.query_one(".prompt--kind", Static).update(Content(safe(kind, 20)))
+        sign = safe(kind, 20)
+        self.query_one(".prompt--kind", Static).update(Content(f"{sign} " if len(sign) > 1 else sign))
         self.set_hint("")
         entry = self.query_one(Entry)
         self._put(self._typed)

@@ -6,18 +6,18 @@ worth something with what it looked at: `Scanned` says the range and whether tha
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
 from console.config import KafkaSettings
-from console.errors import LogqError, NotFound, Unreachable, UsageError
+from console.errors import NotFound, Unreachable, UsageError
 from console.model import Message, Problem, Topic
 from console.ops.browse_filter import RecordWhere
-from console.ops.times import parse_datetime, parse_duration, spoken
+from console.ops.browse_range import Edges, Offsets, Place, Position, Reach, Scanned, parse_position
 from console.text import count, plural
+
+__all__ = ["LAST", "PAGE", "Browse", "Position", "Reach", "Scanned", "browse", "parse_position"]
 
 if TYPE_CHECKING:
     from console.kafka.browse import Scan
@@ -31,103 +31,8 @@ PAGE = 1_000
 
 _STEP = 2_000  # how far back a partition is looked at first when a filter looks for the last matches
 _WIDER = 4
-_AGO = re.compile(r"(.+?)[- ]ago", re.IGNORECASE)
+_WIDEST = 200_000  # what a stop may leave unsaid of a partition
 _NAMED = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place in every partition: an end of the log, an offset, or the first record at or after a time."""
-
-    kind: Literal["earliest", "latest", "offset", "time"]
-    value: float = 0.0
-
-    @property
-    def words(self) -> str:
-        """The position for people."""
-        if self.kind == "offset":
-            return f"offset {count(self.value)}"
-        return spoken(self.value) if self.kind == "time" else self.kind
-
-
-def parse_position(text: str, now: float) -> Position:
-    """`earliest`, `latest`, an offset, a time (UTC without a zone), or a duration with `-ago` ("15m-ago").
-
-    Raises `UsageError` with examples for anything else.
-    """
-    typed = text.strip()
-    if typed in ("earliest", "latest"):
-        return Position("earliest" if typed == "earliest" else "latest")
-    if typed.isascii() and typed.isdigit():
-        if len(typed) > 19:
-            raise UsageError(f"{text!r} is beyond every offset")
-        return Position("offset", int(typed))
-    ago = _AGO.fullmatch(typed)
-    if ago:
-        return Position("time", max(0.0, now - parse_duration(ago[1])))
-    try:
-        return Position("time", parse_datetime(typed))
-    except UsageError:
-        raise UsageError(
-            f"{text!r} is no position; it is earliest, latest, an offset, a time (2026-11-23T14:22:07Z) or 15m-ago"
-        ) from None
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """One partition of a browse. `begin` and `end` are the range asked for, [begin, end); the log holds [start, stop).
-
-    `reached` is the range that was looked at, [first, next); empty when nothing was.
-    """
-
-    partition: int
-    start: int
-    stop: int
-    begin: int
-    end: int
-    reached: tuple[int, int] = (0, 0)
-
-    @property
-    def whole(self) -> bool:
-        """Whether all that was asked for was looked at."""
-        return self.begin >= self.end or (self.reached[0] <= self.begin and self.reached[1] >= self.end)
-
-
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    """What a browse looked at: `records` is how many, `whole` whether it was all of the range asked for.
-
-    `stopped` says why it ended before ("" when it did not).
-    """
-
-    topic: str
-    records: int
-    found: int
-    partitions: tuple[Reach, ...]
-    whole: bool
-    stopped: str = ""
-    notes: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = ()
-
-    @property
-    def words(self) -> str:
-        """One line for people: how much was found in which range, and whether that was the whole."""
-        looked = [p for p in self.partitions if p.reached[0] < p.reached[1]]
-        ranges = ", ".join(f"p{p.partition} [{count(p.reached[0])}, {count(p.reached[1])})" for p in looked[:_NAMED])
-        if len(looked) > _NAMED:
-            ranges += f" and {plural(len(looked) - _NAMED, 'more partition')}"
-        parts = [f"{count(self.found)} of {plural(self.records, 'record')} scanned"]
-        parts.append(ranges or "nothing to scan")
-        parts.append(self._extent())
-        parts += self.notes
-        return "; ".join([*parts, "no group joined"])
-
-    def _extent(self) -> str:
-        all_of_it = all(p.begin <= p.start and p.end >= p.stop for p in self.partitions)
-        if self.whole:
-            return "the whole topic" if all_of_it and self.partitions else "the whole of the range asked for"
-        held = sum(p.end - p.begin for p in self.partitions)
-        return f"not the whole: {count(held)} offsets in the range" + (f"; {self.stopped}" if self.stopped else "")
 
 
 class Browse:
@@ -159,12 +64,36 @@ class Browse:
         self._records = self._found = 0
         self._stopped = ""
         self._older = False
+        self._left_out: dict[int, int] = {}
+        self.settled: tuple[Message, ...] = ()
+        """While the newest matches are looked for: those found so far."""
         self._scan: Scan | None = None
 
     @property
     def records(self) -> int:
         """How many records have been looked at so far."""
         return self._records + (self._scan.scanned if self._scan is not None else 0)
+
+    @property
+    def position(self) -> dict[int, int]:
+        """Of each partition that is being read the next offset to be looked at."""
+        return dict(self._scan.position) if self._scan is not None else {}
+
+    @property
+    def offsets(self) -> int:
+        """How many offsets the range asked for holds: what `records` counts towards, at most."""
+        return sum(r.end - r.begin for r in self._reaches.values())
+
+    @property
+    def edges(self) -> Edges:
+        """Where older and newer records than those handed out lie, once `messages` has ended. Nothing lies between."""
+        looked = {p: self._looked.get(p, (r.begin, r.begin)) for p, r in self._reaches.items()}
+        if self._last is None:
+            return Edges({p: r.begin for p, r in self._reaches.items()}, {p: end for p, (_, end) in looked.items()})
+        ends = {p: r.end for p, r in self._reaches.items()}
+        begins = {p: looked[p][0] if p in self._looked else ends[p] for p in ends}
+        # Matches too old to be among the last were read, and are not handed out: the page before has them.
+        return Edges({p: max(at, self._left_out.get(p, -1) + 1) for p, at in begins.items()}, ends)
 
     def messages(self, cancel: threading.Event | None = None) -> Iterator[Message]:
         """The records asked for, merged by time. Ends early at the limit, at `cancel`, or when a broker is silent."""
@@ -175,10 +104,18 @@ class Browse:
 
     def follow(self, cancel: threading.Event | None = None) -> Iterator[Message]:
         """What is written from the end of this browse on, as it comes, until `cancel`."""
-        scan = self._begin({p: (r.stop, None) for p, r in self._reaches.items()})
+        for batch in self.batches(cancel):
+            yield from batch
+
+    def batches(self, cancel: threading.Event | None = None, *, from_begin: bool = False) -> Iterator[list[Message]]:
+        """As `follow`, what came at once together by time; an empty one now and then while nothing comes.
+
+        `from_begin` starts where the range asked for begins instead of at the end.
+        """
+        scan = self._begin({p: (r.begin if from_begin else r.stop, None) for p, r in self._reaches.items()})
         for batch in scan.batches(None, None, cancel):
             self._found += len(batch)
-            yield from sorted(batch, key=_order)
+            yield sorted(batch, key=_order)
 
     def scanned(self) -> Scanned:
         """What has been looked at so far."""
@@ -278,15 +215,19 @@ class Browse:
                 matches = [m for m in matches if (m.offset or 0) >= low[m.partition or 0]]
                 self._ended(scan, cancel)
                 break
-            step *= _WIDER
+            step = max(step, min(step * _WIDER, _WIDEST))
+            self.settled = tuple(self._newest(matches))
         yield from self._newest(matches)
 
     def _newest(self, matches: list[Message]) -> list[Message]:
         """The last of them by time."""
         last = self._last or 0
-        if len(matches) > last:
+        matches = sorted(matches, key=_order)
+        for m in matches[:-last]:
             self._older = True
-        return sorted(matches, key=_order)[-last:]
+            partition = m.partition or 0
+            self._left_out[partition] = max(self._left_out.get(partition, -1), m.offset or 0)
+        return matches[-last:]
 
 
 def _order(message: Message) -> tuple[float, int, int]:
@@ -297,8 +238,8 @@ def browse(
     session: Session,
     topic: str,
     *,
-    start: Position | None = None,
-    end: Position | None = None,
+    start: Place | None = None,
+    end: Place | None = None,
     partitions: Collection[int] = (),
     where: str | None = None,
     last: int | None = None,
@@ -334,7 +275,7 @@ def browse(
     if not held:
         raise Unreachable(f"no partition of {topic} can be read: {problems[0].message if problems else 'it has none'}")
     held_back = sum(max(0, (p.end or 0) - held[p.partition][1]) for p in chosen if p.partition in held)
-    offsets = _Offsets(lambda at: client.offsets_for_time([(topic, p) for p in held], at, timeout), topic, held)
+    offsets = Offsets(lambda at: client.offsets_for_time([(topic, p) for p in held], at, timeout), topic, held)
     begins = offsets.at(start) if start is not None else {p: b[0] for p, b in held.items()}
     ends = offsets.at(end) if end is not None else {p: b[1] for p, b in held.items()}
     return Browse(
@@ -348,39 +289,3 @@ def browse(
         patience=session.settings.timeout if timeout is None else timeout,
         held_back=held_back,
     )
-
-
-class _Offsets:
-    """Positions as offsets of the partitions held; what a leader does not tell becomes a problem."""
-
-    def __init__(
-        self,
-        ask: Callable[[float], dict[tuple[str, int], int | Problem | None]],
-        topic: str,
-        held: dict[int, tuple[int, int]],
-    ) -> None:
-        self._ask = ask
-        self._topic = topic
-        self._held = held
-        self.problems: list[Problem] = []
-
-    def at(self, position: Position) -> dict[int, int]:
-        """The offset of each partition, within what it holds."""
-        if position.kind == "earliest":
-            return {p: start for p, (start, _) in self._held.items()}
-        if position.kind == "latest":
-            return {p: stop for p, (_, stop) in self._held.items()}
-        if position.kind == "offset":
-            return {p: min(max(start, int(position.value)), stop) for p, (start, stop) in self._held.items()}
-        try:
-            told = self._ask(position.value)
-        except LogqError as error:
-            raise Unreachable(f"cannot find {position.words} in {self._topic}: {error}") from None
-        found = {}
-        for p, (start, stop) in self._held.items():
-            offset = told.get((self._topic, p))
-            if isinstance(offset, Problem):
-                self.problems.append(offset)
-            else:
-                found[p] = stop if offset is None else min(max(start, offset), stop)
-        return found

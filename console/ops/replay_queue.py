@@ -360,6 +360,8 @@ class _Sending:
     def _outcome(self, whole: bool, stopped: str) -> Outcome:
         plan, failed = self._plan, len(self._failed)
         left = 0 if whole else self._left()
+        if plan.total is not None:
+            left = min(left, max(0, plan.total - self._sent - failed))  # a limit, or records picked by hand
         lines = [f"{plural(self._sent, 'record')} of {plan.named} sent to {plan.target}, at least once"]
         if stopped:
             lines.append(f"stopped: {stopped}")
@@ -383,7 +385,7 @@ class _Sending:
         if whole:
             lines.append(f"logq job receipt {self._job} proves it; it cannot be undone")
         else:
-            lines.append(f"{plural(left, 'offset')} left")
+            lines.append(f"{plural(left, plan.unit)} left")
             lines.append(f"resume: {command_line(self._session.settings, 'job', 'resume', self._job, '--execute')}")
         state: JobState = "partly" if self._sent else "failed"
         if whole and not failed:

@@ -295,6 +295,8 @@ def _outcome(
     marks = copier.marks if copier is not None else {}
     copied = sum(mark.copied for mark in marks.values())
     left: int | None = 0 if done else sum(mark.left for mark in marks.values())
+    if planned.total is not None and left is not None:
+        left = min(left, max(0, planned.total - copied))  # a limit, or records picked by hand
     if not done and (copier is None or copier.unseen):
         # Nobody told how far the job is: what the journal noted is the least, and what is left is not known.
         copied, left = max(copied, session.journal.job(job).done), None
@@ -321,7 +323,7 @@ def _outcome(
             "nobody told whether the last batch was committed: the next run finds out, and neither loses nor doubles it"
         )
     if not done:
-        lines.append("how much is left was not told" if left is None else f"{plural(left, 'offset')} left")
+        lines.append("how much is left was not told" if left is None else f"{plural(left, planned.unit)} left")
         lines.append(f"resume: {command_line(session.settings, 'job', 'resume', job, '--execute')}")
     else:
         lines.append(f"logq job receipt {job} proves it; it cannot be undone")

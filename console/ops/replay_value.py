@@ -70,6 +70,11 @@ class ReplayPlan:
         return most if self.limit is None else min(most, self.limit)
 
     @property
+    def unit(self) -> str:
+        """What is counted as left: offsets, or records where it is known how many are wanted."""
+        return "record" if self.limit is not None or self.picks else "line" if self.file else "offset"
+
+    @property
     def origin(self) -> str:
         """The source with its kind, `kafka:TOPIC` or `file:PATH`."""
         return f"{'file' if self.file else 'kafka'}:{self.source}"

@@ -13,13 +13,15 @@ from typing import Final, Literal
 from textual.binding import Binding
 
 Section = Literal["Move", "Look", "Change", "Go to", "Demo"]
-Scope = Literal["home", "group", "topics", "topic", "queue", "dlqs", "dlq", "messages", "jobs", "job", "doctor", "help"]
+Scope = Literal[
+    "home", "group", "topics", "topic", "queue", "dlqs", "dlq", "messages", "browse", "jobs", "job", "doctor", "help"
+]
 
-_LISTS: Final = frozenset({"home", "group", "topics", "topic", "dlqs", "dlq", "messages", "jobs"})
+_LISTS: Final = frozenset({"home", "group", "topics", "topic", "dlqs", "dlq", "messages", "browse", "jobs"})
 _ALL: Final = frozenset(_LISTS | {"queue", "job", "doctor", "help"})
 
 
-OPENS_A_LINE: Final = frozenset({"filter", "command"})
+OPENS_A_LINE: Final = frozenset({"filter", "command", "where"})
 """Actions after which keys are text until the line is closed."""
 
 
@@ -77,6 +79,18 @@ ACTIONS: Final[tuple[Action, ...]] = (
         commands=("redrive",),
     ),
     Action(
+        "replay",
+        ("R",),
+        "replay",
+        "copy a range of a topic, or the marked records, to another topic or a queue: a plan first, then a question",
+        "Change",
+        _on("group", "topics", "topic", "browse"),
+        _on("partition", "topic", "dlt", "message"),
+        mutating=True,
+        importance=86,
+        commands=("replay",),
+    ),
+    Action(
         "purge",
         ("X",),
         "purge",
@@ -113,6 +127,18 @@ ACTIONS: Final[tuple[Action, ...]] = (
         commands=("undo",),
     ),
     Action(
+        "pause",
+        ("p",),
+        "pause",
+        "let a running job rest at its next safe point; resume goes on",
+        "Change",
+        _on("jobs", "job"),
+        _on("job"),
+        mutating=True,
+        importance=78,
+        commands=("pause",),
+    ),
+    Action(
         "cancel",
         ("x",),
         "cancel job",
@@ -128,11 +154,79 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "browse",
         ("b", "p"),
         "browse",
-        "read messages: the last records of a topic, or a peek into a queue",
+        "read messages: the records of a topic, or a peek into a queue",
         "Look",
         _on("home", "group", "topics", "topic", "queue", "dlqs"),
         _on("group", "partition", "topic", "queue", "dlq", "dlt"),
         importance=70,
+        commands=("browse",),
+    ),
+    Action(
+        "where",
+        ("e",),
+        "where",
+        "browse: only records for which a CEL expression holds, such as value.total > 100",
+        "Look",
+        _on("browse"),
+        importance=84,
+        commands=("where",),
+    ),
+    Action(
+        "begin",
+        ("o",),
+        "from",
+        "browse: begin elsewhere (earliest, an offset, a time, the last N), in some partitions",
+        "Look",
+        _on("browse"),
+        importance=83,
+        commands=("from",),
+    ),
+    Action(
+        "older",
+        ("left_square_bracket",),
+        "older",
+        "browse: the page of older records",
+        "Look",
+        _on("browse"),
+        importance=82,
+    ),
+    Action(
+        "newer",
+        ("right_square_bracket",),
+        "newer",
+        "browse: the page of newer records",
+        "Look",
+        _on("browse"),
+        importance=81,
+    ),
+    Action(
+        "follow",
+        ("f",),
+        "follow",
+        "browse: show what is written as it comes; the same key ends it",
+        "Look",
+        _on("browse"),
+        importance=80,
+        commands=("follow", "tail"),
+    ),
+    Action(
+        "stop",
+        ("x",),
+        "stop",
+        "browse: stop reading; what was found stays",
+        "Look",
+        _on("browse"),
+        importance=91,
+    ),
+    Action(
+        "export",
+        ("E",),
+        "export",
+        "browse: write records to a file that replay reads again",
+        "Look",
+        _on("browse"),
+        importance=66,
+        commands=("export",),
     ),
     Action(
         "dead",
@@ -165,14 +259,23 @@ ACTIONS: Final[tuple[Action, ...]] = (
         importance=30,
         commands=("by",),
     ),
-    Action("mark", ("space",), "mark", "mark or unmark the line", "Look", _on("dlq"), by_widget=True, importance=35),
+    Action(
+        "mark",
+        ("space",),
+        "mark",
+        "mark or unmark the line",
+        "Look",
+        _on("dlq", "browse"),
+        by_widget=True,
+        importance=35,
+    ),
     Action(
         "pane",
         ("tab",),
         "other side",
         "to the next part of the screen (shift+tab: back)",
         "Move",
-        _on("home", "group", "topic", "dlq", "messages"),
+        _on("home", "group", "topic", "dlq", "messages", "browse"),
         importance=69,
     ),
     Action(
@@ -181,7 +284,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "other side",
         "to the part before",
         "Move",
-        _on("home", "group", "topic", "dlq", "messages"),
+        _on("home", "group", "topic", "dlq", "messages", "browse"),
     ),
     Action("move", ("j", "k", "down", "up"), "move", "one line down or up", "Move", _LISTS, by_widget=True),
     Action("ends", ("g", "G"), "ends", "to the first or the last line", "Move", _LISTS, by_widget=True),
@@ -207,6 +310,14 @@ ACTIONS: Final[tuple[Action, ...]] = (
     ),
     Action("refresh", ("ctrl+r",), "refresh", "look again now", "Look"),
     Action("copy", ("y",), "copy", "copy the name or the message under the cursor", "Look", importance=15),
+    Action(
+        "copy_whole",
+        ("Y",),
+        "copy whole",
+        "copy the message under the cursor with key, headers and all, as a line of JSON",
+        "Look",
+        _on("messages", "browse"),
+    ),
     Action(
         "command_line",
         ("c",),
@@ -267,6 +378,8 @@ _SHOWN: Final = {
     "slash": "/",
     "colon": ":",
     "question_mark": "?",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
     "escape": "esc",
     "exclamation_mark": "!",
     "up": "↑",

@@ -30,11 +30,12 @@ from console.model import (
 from console.ops.command import command_line
 from console.ops.plan import PlanView
 from console.ops.session import Session
-from console.text import count, plural
+from console.text import count
 from console.tui.store import KafkaPicture, SqsPicture
 from console.tui.view import group_rows, queue_rows
 
 if TYPE_CHECKING:
+    from console.ops.browse_pages import OnBatch, Reading, Toward, Window, Wish
     from console.ops.clusters import Facet, Spread
     from console.ops.inspect import DeadLetterView
     from console.ops.reset import ResetPlan
@@ -82,6 +83,21 @@ class RedriveWish:
     limit: int | None = None
     rate: float | None = None
     engine: Literal["auto", "native", "client"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayWish:
+    """What was chosen for a replay, as typed: see `console.ops.replay.plan`. `records` are single ones (empty: all),
+    `headers` the changes as `console.tui.replay_form` writes them."""
+
+    to: str
+    begin: str = ""
+    until: str = ""
+    where: str = ""
+    limit: int | None = None
+    rate: float | None = None
+    records: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +201,39 @@ class Backend:
         seen = self.inspect.peek(self.session, name, most, force=force, again=again)
         return Sample(seen.messages, seen.note, seen.whole)
 
-    def records(self, topic: str, last: int, cancel: threading.Event | None = None) -> Sample:
-        """The last records of a topic over all partitions, newest first. Joins no group."""
-        from console.kafka.read import read_last
+    def page(
+        self,
+        wish: Wish,
+        toward: Toward = "first",
+        before: Window | None = None,
+        cancel: threading.Event | None = None,
+        on_open: Callable[[Reading], None] = lambda reading: None,
+    ) -> Window:
+        """One page of a topic's records, put to what was there `before`. Joins no group."""
+        from console.ops import browse_pages
 
-        settings = self.session.require_kafka().settings
-        found = read_last(settings, topic, last, timeout=self.session.settings.timeout, cancel=cancel)
-        return Sample(tuple(reversed(found)), f"the last {plural(len(found), 'record')}; no group joined")
+        return browse_pages.page(self.session, wish, toward, before, cancel, on_open)
+
+    def follow(self, wish: Wish, before: Window, cancel: threading.Event, on_batch: OnBatch) -> None:
+        """What is written to a topic from the window's newer edge on, until `cancel`. Joins no group."""
+        from console.ops import browse_pages
+
+        browse_pages.follow(self.session, wish, before, cancel, on_batch)
+
+    def export(
+        self, wish: Wish, path: str, cancel: threading.Event, on_open: Callable[[Reading], None]
+    ) -> tuple[int, str]:
+        """Write all that a wish selects to a file: how many, and what was scanned, in words."""
+        from console.ops import browse_pages
+
+        written, scanned = browse_pages.export(self.session, wish, path, cancel, on_open)
+        return written, scanned.words
+
+    def export_these(self, messages: tuple[Message, ...], path: str) -> int:
+        """Write these messages to a file: how many."""
+        from console.ops import browse_pages
+
+        return browse_pages.write_file(path, messages)
 
     def cluster_of(self, message: Message, by: Sequence[Facet] = ("error",)) -> str:
         """The id of the failure cluster a dead letter belongs to, as they are grouped. Pure."""
@@ -264,6 +306,29 @@ class Backend:
         plan = purge.plan(self.session, queue, save=save)
         return Change(purge.view(plan), lambda cancel, on: purge.run(self.session, plan, cancel, on), purge.idle(plan))
 
+    def plan_replay(self, source: str, wish: ReplayWish) -> Change:
+        """What copying records of a topic would do."""
+        from console.ops import replay
+        from console.tui.replay_form import edit_of
+
+        until = wish.until or None
+        offset = until if until is not None and until.isascii() and until.isdigit() else None
+        plan = replay.plan(
+            self.session,
+            source,
+            wish.to,
+            begin=wish.begin or None,
+            to_offset=offset,
+            until=until if offset is None else None,
+            records=wish.records,
+            where=wish.where or None,
+            limit=wish.limit,
+            rate=wish.rate,
+            edit=edit_of(wish.headers),
+        )
+        idle = "" if plan.offsets else f"no offset of {plan.named} lies in the range"
+        return Change(replay.view(plan), lambda cancel, on: replay.run(self.session, plan, cancel, on), idle)
+
     def jobs(self) -> tuple[Job, ...]:
         """The newest jobs of the journal."""
         return self.session.journal.jobs(200)
@@ -283,6 +348,12 @@ class Backend:
         from console.ops import jobs
 
         jobs.cancel(self.session, job_id)
+
+    def pause(self, job_id: str) -> None:
+        """Ask a running job, of whatever process, to rest at its next safe point."""
+        from console.ops import jobs
+
+        jobs.pause(self.session, job_id)
 
     def plan_resume(self, job: Job) -> Change:
         """What resuming a job would do."""

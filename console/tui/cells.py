@@ -191,7 +191,9 @@ def message_cell(message: Message, column: str) -> Text:
         return number(message.receive_count, rest="$muted")
     if column == "error":
         return Text(text.safe(message.error or "", 400), style="$warn")
-    return Text(text.DASH, style="$faint") if message.value is None else Text(text.safe(message.value, 400))
+    if message.value is None:
+        return Text(text.DASH if message.offset is None else "tombstone", style="$faint")
+    return Text(text.safe(message.value, 400))
 
 
 def dlq_cell(item: DeadLetters, column: str) -> Text:

@@ -104,9 +104,9 @@ def redrive(
 
     def check(values: Values) -> str:
         for field, name, least in (("canary", "canary", 1.0), ("limit", "at most", 1.0), ("rate", "rate", 0.001)):
-            if values[field] and (_number(values[field]) or 0.0) < least:
+            if values[field] and (number(values[field]) or 0.0) < least:
                 return f"{name} is a number above 0, not {values[field]!r}"
-            if values[field] and least == 1.0 and not (_number(values[field]) or 0.5).is_integer():
+            if values[field] and least == 1.0 and not (number(values[field]) or 0.5).is_integer():
                 return f"{name} is a whole number of messages"
         return ""
 
@@ -131,7 +131,7 @@ def redrive(
             clusters=(cluster,) if some and cluster else (),
             limit=_whole(values["limit"]),
             canary=_whole(values["canary"]),
-            rate=_number(values["rate"]) if values["rate"] else None,
+            rate=number(values["rate"]) if values["rate"] else None,
             engine=values["engine"],  # type: ignore[arg-type]
         )
         confirm(screen, lambda: screen.console.backend.plan_redrive(target, wish))
@@ -140,11 +140,12 @@ def redrive(
 
 
 def _whole(text: str) -> int | None:
-    number = _number(text) if text else None
-    return None if number is None else int(number)
+    found = number(text) if text else None
+    return None if found is None else int(found)
 
 
-def _number(text: str) -> float | None:
+def number(text: str) -> float | None:
+    """A number above 0 as typed, None for anything else."""
     try:
         found = float(text.replace(",", "").replace("_", ""))
     except ValueError:
@@ -181,10 +182,11 @@ def purge(screen: ConsoleScreen, subject: Subject) -> None:
 
 def browse(screen: ConsoleScreen, subject: Subject) -> None:
     """Open a thing's messages. A queue is received from, which costs: that is said and asked first."""
+    from console.tui.screens.browse import BrowseScreen
     from console.tui.screens.messages import MessagesScreen
 
     if subject.target.startswith("kafka:"):
-        screen.app.push_screen(MessagesScreen(subject.target))
+        screen.app.push_screen(BrowseScreen(subject.target.removeprefix("kafka:")))
         return
     name = subject.target.removeprefix("sqs:")
 

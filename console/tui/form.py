@@ -23,6 +23,8 @@ from widgets.rule import Heading
 
 Values = Mapping[str, str]
 
+_LONG = 5  # questions; more stand closely together in a low terminal
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -103,9 +105,11 @@ class Form(ModalScreen["dict[str, str] | None"]):
 
     DEFAULT_CSS = """
     Form { align: center middle; background: $background 70%; }
-    Form > Vertical { width: 96; max-width: 100%; height: auto; background: $bar; padding: 0 1 1 1; }
+    Form > Vertical { width: 96; max-width: 100%; height: auto; max-height: 100%; overflow-y: auto; background: $bar;
+        padding: 0 1 1 1; }
     Form Heading { background: $bar; }
     Form .form--row { height: 1; margin: 1 0 0 0; }
+    Form.-long.-tight .form--row { margin: 0; }
     Form .form--label { width: 12; color: $muted; padding: 0 1; }
     Form Input { height: 1; border: none; padding: 0 1; width: 1fr; background: $background; }
     Form Input:focus { border: none; background: $cursor; }
@@ -117,6 +121,8 @@ class Form(ModalScreen["dict[str, str] | None"]):
     Form Button:focus { background: $key; color: $background; text-style: bold; }
     Form Button:disabled { color: $faint; }
     """
+
+    VERTICAL_BREAKPOINTS = [(0, "-tight"), (30, "-roomy")]
 
     # The first question may be one that is not asked: the focus is set by hand, once that is known.
     AUTO_FOCUS = ""
@@ -144,6 +150,7 @@ class Form(ModalScreen["dict[str, str] | None"]):
         self._explain = explain
         self._go = go
         self._asked = False
+        self.set_class(len(self._fields) > _LONG, "-long")
 
     def compose(self) -> ComposeResult:
         """Heading, a line a field, help, the buttons."""

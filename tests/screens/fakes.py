@@ -13,7 +13,7 @@ from typing import Any
 
 from console.config import KafkaSettings, Settings, SqsSettings
 from console.demo.control import DemoState
-from console.errors import NotFound
+from console.errors import Failed, NotFound
 from console.model import (
     Broker,
     Check,
@@ -36,10 +36,12 @@ from console.model import (
     TopicPartition,
 )
 from console.ops import clusters, inspect
+from console.ops.browse_pages import OnBatch, Reading, Toward, Window, Wish, joined
+from console.ops.browse_range import Edges
 from console.ops.plan import PlanView
 from console.ops.session import Session
 from console.tui.app import LogqApp
-from console.tui.backend import Backend, Change, PeekCost, RedriveWish, ResetWish, Sample
+from console.tui.backend import Backend, Change, PeekCost, RedriveWish, ReplayWish, ResetWish, Sample
 
 NOW = 1_795_443_727.0
 """2026-11-23T14:22:07Z: when these pictures were taken."""
@@ -274,10 +276,10 @@ class FakeInspect:
         return inspect.dead_letters(kafka, sqs)
 
 
-def record(offset: int, value: bytes = b'{"order": 1, "total": "18.20"}', **more: Any) -> Message:
+def record(offset: int, value: bytes | None = b'{"order": 1, "total": "18.20"}', **more: Any) -> Message:
     """A record of the topic orders."""
     return Message(
-        target="kafka:orders", id=f"orders/0/{offset}", partition=0, offset=offset, timestamp=NOW - 100 + offset,
+        target="kafka:orders", id=f"orders/0/{offset}", partition=0, offset=offset, timestamp=NOW - 1_000 + offset,
         key=f"customer-{offset % 7}".encode(), value=value, **more,
     )  # fmt: skip
 
@@ -343,6 +345,16 @@ def plan_view(kind: JobKind = "reset", target: str = "billing", rows: int = 6) -
     )
 
 
+_NOTE = "the filter could not be applied to 3: KeyError: 'total'"
+
+
+class FakeReading:
+    """A page that is being read."""
+
+    records, offsets = 12_000, 3_100_000
+    settled: tuple[Message, ...] = ()
+
+
 class FakeBackend(Backend):
     """The real backend over `FakeInspect`, with the operations answered from fields and noted in `asked`."""
 
@@ -350,7 +362,9 @@ class FakeBackend(Backend):
         super().__init__(session, inspect)
         self.fake = inspect
         self.asked: list[tuple[Any, ...]] = []
-        self.sample = Sample(tuple(record(i) for i in range(90, 0, -1)), "the last 90 records; no group joined")
+        self.records = tuple(record(i) for i in range(910, 1_000))
+        self.note = _NOTE
+        self.followed = threading.Event()
         self.letters = letters()
         self.redriven: frozenset[str] = frozenset()
         self.cost = ("looking costs one of 3 attempts", False)
@@ -383,9 +397,62 @@ class FakeBackend(Backend):
         self.asked.append(("peek", name, force))
         return Sample(tuple(letter(i) for i in range(12)), "12 of ~12 seen", True)
 
-    def records(self, topic: str, last: int, cancel: threading.Event | None = None) -> Sample:
-        self.asked.append(("records", topic, last))
-        return self.sample
+    def page(
+        self,
+        wish: Wish,
+        toward: Toward = "first",
+        before: Window | None = None,
+        cancel: threading.Event | None = None,
+        on_open: Callable[[Reading], None] = lambda reading: None,
+    ) -> Window:
+        """Pages of 90 of a partition that holds offsets 100 to 999."""
+        self.asked.append(("page", toward, wish))
+        if self.error is not None:
+            raise self.error
+        on_open(FakeReading())
+        stopped = ""
+        while not self.go_on.wait(0.01):
+            if cancel is not None and cancel.is_set():
+                stopped = "stopped"
+                break
+        held = {0: (100, 1_000)}
+        if toward == "older" and before is not None:
+            start = before.edges.older[0]
+            older = tuple(record(i) for i in range(max(100, start - 90), start))
+            found = Window(older, Edges({0: max(100, start - 90)}, {0: start}), held, len(older))
+            return joined(before, found, "older")
+        if toward == "newer" and before is not None:
+            return joined(before, Window((), Edges(before.edges.newer, before.edges.newer), held, 0), "newer")
+        shown = self.records if not stopped else (record(999),)
+        note = (self.note,) if wish.where or self.note != _NOTE else ()
+        return Window(shown, Edges({0: shown[0].offset or 0}, {0: 1_000}), held, 90, stopped, note)
+
+    def follow(self, wish: Wish, before: Window, cancel: threading.Event, on_batch: OnBatch) -> None:
+        self.asked.append(("follow", wish))
+        self.followed.set()
+        number = 1_000
+        while not cancel.wait(0.02):
+            on_batch([record(number, b'{"came": "in"}')], number - 999, {0: number + 1})
+            number += 1
+
+    def export(
+        self, wish: Wish, path: str, cancel: threading.Event, on_open: Callable[[Reading], None]
+    ) -> tuple[int, str]:
+        self.asked.append(("export", wish, path))
+        on_open(FakeReading())
+        while not self.go_on.wait(0.01):
+            if cancel.is_set():
+                raise Failed("stopped: nothing was written")
+        return 900, "900 of 900 records scanned"
+
+    def plan_replay(self, source: str, wish: ReplayWish) -> Change:
+        self.asked.append(("plan_replay", source, wish))
+        if self.error is not None:
+            raise self.error
+        return self._change(plan_view("replay", wish.to, 1))
+
+    def pause(self, job_id: str) -> None:
+        self.asked.append(("pause", job_id))
 
     def checks(self) -> tuple[Check, ...]:
         return (

@@ -8,8 +8,10 @@ from pilot import SIZES, line_with, opened, seen, until, until_seen
 from seen import screen_lines
 
 from console.errors import Unreachable
+from console.ops.browse_pages import Wish
 from console.tui.actions import ACTIONS, registry
 from console.tui.screens.base import ConsoleScreen
+from console.tui.screens.browse import BrowseScreen
 from console.tui.screens.catalog import _GO
 from console.tui.screens.dlq import DlqScreen
 from console.tui.screens.dlqs import DlqsScreen
@@ -24,8 +26,8 @@ from console.tui.screens.queue import QueueScreen
 from console.tui.screens.topic import TopicScreen, TopicsScreen
 
 ALL = (
-    HomeScreen, GroupScreen, TopicsScreen, TopicScreen, QueueScreen, DlqsScreen, DlqScreen, MessagesScreen, JobsScreen,
-    JobScreen, DoctorScreen, HelpScreen,
+    HomeScreen, GroupScreen, TopicsScreen, TopicScreen, QueueScreen, DlqsScreen, DlqScreen, MessagesScreen,
+    BrowseScreen, JobsScreen, JobScreen, DoctorScreen, HelpScreen,
 )  # fmt: skip
 
 
@@ -72,11 +74,11 @@ async def test_topics_then_one_topic_then_its_records_in_full() -> None:
         await pilot.press("j", "enter")
         await until_seen(pilot, "groups on it 10", "cleanup.policy delete", "retention.ms 7d00h")
         await pilot.press("b")
-        await until_seen(pilot, "kafka:orders 90", "no group joined", "customer-6")
+        await until_seen(pilot, "kafka:orders 90", "no group joined", "customer-5")
         assert '"total": "18.20"' in seen(app), "the detail stands beside the list"
         await pilot.press("enter", "escape", "escape")
         assert isinstance(app.screen, TopicScreen)
-        assert backend_of(app).asked == [("records", "orders", 200)]
+        assert backend_of(app).asked == [("page", "first", Wish("orders"))]
 
 
 async def test_in_a_narrow_terminal_the_detail_takes_the_lists_place() -> None:
@@ -86,7 +88,7 @@ async def test_in_a_narrow_terminal_the_detail_takes_the_lists_place() -> None:
         await until_seen(pilot, "kafka:orders 90")
         assert "partition  0" not in seen(app)
         await pilot.press("enter")
-        await until_seen(pilot, "orders/0/90", "18.20")
+        await until_seen(pilot, "orders/0/999", "18.20")
         assert "kafka:orders 90" not in seen(app)
         await pilot.press("escape")
         await until_seen(pilot, "kafka:orders 90")
@@ -260,7 +262,7 @@ async def test_a_long_way_leaves_room_for_the_state_of_both_sides() -> None:
         await pilot.press("T", "j", "enter", "b")
         await until_seen(pilot, "kafka:orders 90")
         top = screen_lines(app)[0]
-        assert "messages" in top and "kafka 3/3" in top and "sqs eu-west-1" in top and "read-write" in top
+        assert "browse" in top and "kafka 3/3" in top and "sqs eu-west-1" in top and "read-write" in top
         app.back_to(1)
         await pilot.pause()
         assert isinstance(app.screen, TopicsScreen)
@@ -306,4 +308,6 @@ async def test_both_sides_down_still_opens_every_screen_and_leaves() -> None:
 def test_every_mutating_action_is_left_out_of_a_read_only_run() -> None:
     kept = registry(read_only=True).actions
     assert not any(action.mutating for action in kept)
-    assert {a.id for a in ACTIONS if a.mutating} == {"reset", "redrive", "purge", "resume", "undo", "cancel"}
+    assert {a.id for a in ACTIONS if a.mutating} == {
+        "reset", "redrive", "replay", "purge", "resume", "undo", "pause", "cancel",
+    }  # fmt: skip

@@ -22,7 +22,7 @@ from seen import HOSTILE, assert_harmless, screen_lines
 
 from console.errors import Failed, Unreachable
 from console.model import Outcome, Problem, Status, Topic, TopicPartition
-from console.tui.backend import Change, Sample
+from console.tui.backend import Change
 from console.tui.screens.base import ConsoleScreen
 from widgets.confirm import PlanDialog
 
@@ -52,13 +52,11 @@ def hostile() -> FakeInspect:
 async def test_no_screen_lets_hostile_text_through() -> None:
     app = fake_app(found=hostile())
     backend = backend_of(app)
-    backend.sample = Sample(
-        tuple(
-            record(i, name.encode("utf-8", "surrogateescape"), headers=((name, name.encode()),), error=name)
-            for i, name in enumerate(HOSTILE)
-        ),
-        HOSTILE[2],
+    backend.records = tuple(
+        record(i, name.encode("utf-8", "surrogateescape"), headers=((name, name.encode()),), error=name)
+        for i, name in enumerate(HOSTILE)
     )
+    backend.note = HOSTILE[2]
     backend.letters = tuple(letter(i, name, attributes=((name, name),)) for i, name in enumerate(HOSTILE))
     backend.found_jobs = tuple(job(id=f"job-{i}", source=n, target=n, note=n, command=n) for i, n in enumerate(HOSTILE))
     async with opened(app, (160, 50)) as pilot:
@@ -76,7 +74,10 @@ async def test_no_screen_lets_hostile_text_through() -> None:
         await walk(
             "colon", *"queues", "enter", "enter", "enter", "enter", "escape", "escape", "escape", "D", "j", "escape"
         )
-        await walk("T", "j", "enter", "b", "j", "j", "enter", "v", "v", "w", "escape", "escape", "escape", "escape")
+        await walk(
+            "T", "j", "enter", "b", "j", "j", "enter", "v", "v", "w", "escape", "space", "e", "escape", "o", "escape"
+        )
+        await walk("E", "escape", "R", "escape", "Y", "c", "escape", "escape", "escape")
         await walk("J", "j", "enter", "escape", "escape", "c", "y", "question_mark", "escape")
         app.run_command("doctor")
         await walk("j", "escape", "colon", *"[/x]", "enter")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from console.text import safe
-from console.tui import flows, reset_form
+from console.tui import flows, replay_form, reset_form
 from console.tui.screens.base import ConsoleScreen
 from console.tui.screens.home import HomeScreen
 from console.tui.subject import Subject, of_dead_letters, of_queue
@@ -58,7 +58,7 @@ def _names(app: LogqApp, action: str) -> tuple[str, ...]:
     match action:
         case "groups" | "reset":
             return tuple(row.name for row in kafka.rows) if kafka else ()
-        case "topics":
+        case "topics" | "browse" | "replay":
             return tuple(topic.name for topic in kafka.snapshot.topics) if kafka else ()
         case "queues":
             return tuple(row.name for row in sqs.rows) if sqs else ()
@@ -206,7 +206,37 @@ def _redrive(app: LogqApp, screen: ConsoleScreen, name: str) -> None:
         app.complain(f"{'no' if not fitting else 'more than one'} dead-letter queue or topic {safe(name, 80)}")
 
 
-_NAMED: dict[str, Callable[[LogqApp, ConsoleScreen, str], None]] = {"reset": _reset, "redrive": _redrive}
+def _browse(app: LogqApp, screen: ConsoleScreen, name: str) -> None:
+    kafka, sqs = app.store.kafka, app.store.sqs
+    side, colon, plain = name.partition(":")
+    topic = plain if colon and side == "kafka" else name
+    queue = plain if colon and side == "sqs" else name
+    topics = {t.name for t in kafka.snapshot.topics} if kafka is not None else set()
+    queues = {row.name for row in sqs.rows} if sqs is not None else set()
+    if topic in topics and queue in queues:
+        app.complain(f"{safe(name, 80)} is on both sides: say kafka:{safe(name, 80)} or sqs:{safe(name, 80)}")
+    elif topic in topics:
+        flows.browse(screen, Subject("topic", topic, target=f"kafka:{topic}"))
+    elif queue in queues:
+        flows.browse(screen, Subject("queue", queue, target=f"sqs:{queue}"))
+    else:
+        app.complain(f"no topic and no queue {safe(name, 80)}")
+
+
+def _replay(app: LogqApp, screen: ConsoleScreen, name: str) -> None:
+    kafka, topic = app.store.kafka, name.removeprefix("kafka:")
+    if kafka is not None and all(found.name != topic for found in kafka.snapshot.topics):
+        app.complain(f"no topic {safe(topic, 80)}")
+    else:
+        replay_form.replay(screen, topic)
+
+
+_NAMED: dict[str, Callable[[LogqApp, ConsoleScreen, str], None]] = {
+    "reset": _reset,
+    "redrive": _redrive,
+    "browse": _browse,
+    "replay": _replay,
+}
 """Actions that also take the name of what they act on."""
 
 _GO: dict[str, Callable[[LogqApp, str], None]] = {

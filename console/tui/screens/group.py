@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from console import health, text
 from console.model import Group, GroupPartition, Member, Severity
 from console.text import safe
-from console.tui import cells, flows, reset_form
+from console.tui import cells, flows, replay_form, reset_form
 from console.tui.pane import Pane
 from console.tui.screens.base import ConsoleScreen
 from console.tui.subject import Subject
@@ -191,13 +191,25 @@ class GroupScreen(ConsoleScreen):
         reset_form.reset(self, self.group_name, item if isinstance(item, GroupPartition) else None, self.group)
 
     def do_browse(self) -> None:
-        """The last records of the topic under the cursor."""
+        """The records of the topic under the cursor."""
+        if topic := self._topic():
+            flows.browse(self, Subject("topic", topic, target=f"kafka:{topic}"))
+
+    def do_replay(self) -> None:
+        """Copy a range of the topic under the cursor."""
+        if topic := self._topic():
+            replay_form.replay(self, topic)
+
+    def _topic(self) -> str:
+        """The topic under the cursor, or the only one of the group; "" when that is not clear."""
         found = self.subject()
-        topics = self.group.topics if self.group is not None else ()
         if found is not None and isinstance(found.item, GroupPartition):
-            flows.browse(self, Subject("topic", found.item.topic, target=found.target))
-        elif len(topics) == 1:
-            flows.browse(self, Subject("topic", topics[0], target=f"kafka:{topics[0]}"))
+            return found.item.topic
+        topics = self.group.topics if self.group is not None else ()
+        if len(topics) == 1:
+            return topics[0]
+        self.console.say("put the cursor on a partition: that says which topic")
+        return ""
 
     def do_copy(self) -> None:
         """Copy the group's name."""

@@ -23,7 +23,11 @@ from widgets.progress import ProgressLine
 UPDATES = 0.1
 """Seconds between two drawings of a running change's progress."""
 
-_SIGNS = {"done": ("✔", "bold $good"), "partly": ("▲", "bold $warn"), "failed": ("✖", "bold $bad")}
+_SIGNS = {
+    "done": ("✔", "bold $good"),
+    "failed": ("✖", "bold $bad"),
+    **dict.fromkeys(("partly", "paused", "cancelled", "interrupted"), ("▲", "bold $warn")),
+}
 
 
 class JobScreen(ConsoleScreen):
@@ -182,11 +186,15 @@ class JobScreen(ConsoleScreen):
     def offers(self, action: str, subject: Subject | None) -> bool:
         """Only what the job's state allows."""
         running = self.running is not None and not self.running.over
-        return running if action == "cancel" and self.running is not None else offered(action, subject)
+        return running if action in ("cancel", "pause") and self.running is not None else offered(action, subject)
 
     def do_cancel(self) -> None:
         """Stop at the next safe point."""
         cancel(self, self.running, self.job)
+
+    def do_pause(self) -> None:
+        """Let it rest at the next safe point."""
+        pause(self, self.job_id if self.running is not None and not self.running.over else "", self.job)
 
     def do_resume(self) -> None:
         """Go on with it."""
@@ -218,13 +226,13 @@ def offered(action: str, subject: Subject | None) -> bool:
     """Whether a job's state allows an action."""
     job = subject.item if subject is not None else None
     if not isinstance(job, Job):
-        return action not in ("resume", "undo", "cancel")
+        return action not in ("resume", "undo", "cancel", "pause")
     match action:
         case "resume":
             return job.state in RESUMABLE
         case "undo":
             return job.undoable
-        case "cancel":
+        case "cancel" | "pause":
             return job.state == "running"
     return True
 
@@ -249,6 +257,16 @@ def cancel(screen: ConsoleScreen, running: Running | None, job: Job | None) -> N
     elif job is not None and job.state == "running":
         said = f"asked {job.id} to stop at its next safe point"
         screen.ask(lambda: screen.console.backend.cancel(job.id), lambda _: screen.console.say(said))
+    else:
+        screen.console.say("it is not running")
+
+
+def pause(screen: ConsoleScreen, job_id: str, job: Job | None) -> None:
+    """Ask a job to rest: one that runs here under `job_id`, or one of another process; through the journal both."""
+    running = job_id or (job.id if job is not None and job.state == "running" else "")
+    if running:
+        screen.console.say("pausing at the next safe point …")
+        screen.ask(lambda: screen.console.backend.pause(running), lambda _: None)
     else:
         screen.console.say("it is not running")
 

@@ -95,6 +95,11 @@ class JobsScreen(ConsoleScreen):
         if (job := self._job()) is not None:
             job_screen.undo(self, job)
 
+    def do_pause(self) -> None:
+        """Let a job rest."""
+        if (job := self._job()) is not None:
+            job_screen.pause(self, "", job)
+
     def do_cancel(self) -> None:
         """Stop a job."""
         if (job := self._job()) is not None:

@@ -1,4 +1,4 @@
-"""Messages as a list with a detail pane: the last records of a topic, or what a look into a queue read."""
+"""Messages as a list with a detail pane: what a look into a queue read; records of a topic are in browse.py."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from console.model import Message
+from console.ops.lines import write_line
 from console.text import safe
 from console.tui import cells
 from console.tui.backend import Sample
@@ -23,9 +24,6 @@ from widgets.detail import Detail
 from widgets.grid import Column
 from widgets.grid_messages import Moved
 
-LAST = 200
-"""How many of a topic's last records are read."""
-
 MESSAGE_COLUMNS = (
     Column("time", "time", 8, sortable=True),
     Column("where", "where", 11, gap=1),
@@ -35,7 +33,8 @@ MESSAGE_COLUMNS = (
     Column("value", "value", 12, flex=4, gap=1),
 )
 MESSAGE_SORTS: Mapping[str, SortColumn[Message]] = {
-    "time": SortColumn(lambda message: message.timestamp, largest_first=True),
+    # Of one millisecond the later offset is the newer one.
+    "time": SortColumn(lambda m: None if m.timestamp is None else (m.timestamp, m.offset or 0), largest_first=True),
     "times": SortColumn(lambda message: message.receive_count, largest_first=True),
     "error": SortColumn(lambda message: message.error),
 }
@@ -73,17 +72,12 @@ def fitting_columns(messages: tuple[Message, ...]) -> tuple[Column, ...]:
     return tuple(column for column in MESSAGE_COLUMNS if column.key not in empty)
 
 
-class MessagesScreen(ConsoleScreen):
-    """Messages of `kafka:TOPIC` or `sqs:QUEUE`, read once when opened and again by `ctrl+r`."""
+class ListScreen(ConsoleScreen):
+    """Messages of one `kafka:TOPIC` or `sqs:QUEUE` as a list, with the one under the cursor in full."""
 
-    scope: ClassVar[str] = "messages"
-
-    def __init__(self, target: str, force: bool = False) -> None:
+    def __init__(self, target: str) -> None:
         super().__init__()
         self.target = target
-        self.force = force
-        self.sample: Sample | None = None
-        self._loading = False
 
     @property
     def crumb(self) -> str:
@@ -97,38 +91,10 @@ class MessagesScreen(ConsoleScreen):
             yield message_pane(title=safe(self.target, 80), hue=side)
             yield Detail(placeholder="enter shows a message in full", id="detail")
 
-    def on_mount(self) -> None:
-        """Begin to read."""
-        super().on_mount()
-        self.load()
-
-    def load(self, again: bool = False) -> None:
-        """Read, on a thread of its own; one at a time. Of a queue, what was read before is shown, unless `again`."""
-        if self._loading:
-            return
-        self._loading = True
-        pane = self.list
-        pane.set_placeholder("reading …")
-        side, _, name = self.target.partition(":")
-        backend, force = self.console.backend, self.force
-        if side == "kafka":
-            self.ask(lambda: backend.records(name, LAST), self._loaded, self._failed)
-        else:
-            self.ask(lambda: backend.peek(name, PEEK, force, again), self._loaded, self._failed)
-
-    def _loaded(self, sample: Sample) -> None:
-        self._loading = False
-        self.sample = sample
-        pane = self.list
-        pane.grid.set_columns(fitting_columns(sample.messages))
-        pane.remark = safe(sample.note, 200)
-        pane.set_placeholder("nothing there")
-        pane.show(sample.messages)
-
-    def _failed(self, error: str) -> None:
-        self._loading = False
-        self.list.set_placeholder(error)
-        self.complain(error)
+    def message(self) -> Message | None:
+        """The message under the cursor."""
+        found = self.list.subject()
+        return found.item if found is not None and isinstance(found.item, Message) else None
 
     @property
     def list(self) -> Pane[Message]:
@@ -143,9 +109,8 @@ class MessagesScreen(ConsoleScreen):
     def on_grid_moved(self, event: Moved) -> None:
         """The detail follows the cursor."""
         super().on_grid_moved(event)
-        found = self.list.subject()
-        if found is not None and isinstance(found.item, Message):
-            self.detail.show(sections(found.item), found.name)
+        if (found := self.message()) is not None:
+            self.detail.show(sections(found), found.id)
 
     def do_open(self) -> None:
         """The message in full: the detail takes the focus (and the screen, in a narrow terminal)."""
@@ -170,20 +135,60 @@ class MessagesScreen(ConsoleScreen):
 
     do_pane_back = do_pane
 
+    def do_copy(self) -> None:
+        """Copy the message's value."""
+        if (found := self.message()) is not None:
+            self.console.copy(copied(found), f"the value of {found.id}")
+
+    def do_copy_whole(self) -> None:
+        """Copy all of the message, as a line that `replay` reads."""
+        if (found := self.message()) is not None:
+            self.console.copy(write_line(found).rstrip("\n"), f"all of {found.id} as JSON")
+
+
+class MessagesScreen(ListScreen):
+    """Messages of a queue, received once when opened and again by `ctrl+r`."""
+
+    scope: ClassVar[str] = "messages"
+
+    def __init__(self, target: str, force: bool = False) -> None:
+        super().__init__(target)
+        self.force = force
+        self._loading = False
+
+    def on_mount(self) -> None:
+        """Begin to read."""
+        super().on_mount()
+        self.load()
+
+    def load(self, again: bool = False) -> None:
+        """Read, on a thread of its own; one at a time. What was read before is shown, unless `again`."""
+        if self._loading:
+            return
+        self._loading = True
+        self.list.set_placeholder("reading …")
+        name = self.target.partition(":")[2]
+        backend, force = self.console.backend, self.force
+        self.ask(lambda: backend.peek(name, PEEK, force, again), self._loaded, self._failed)
+
+    def _loaded(self, sample: Sample) -> None:
+        self._loading = False
+        pane = self.list
+        pane.grid.set_columns(fitting_columns(sample.messages))
+        pane.remark = safe(sample.note, 200)
+        pane.set_placeholder("nothing there")
+        pane.show(sample.messages)
+
+    def _failed(self, error: str) -> None:
+        self._loading = False
+        self.list.set_placeholder(error)
+        self.complain(error)
+
     def do_refresh(self) -> None:
         """Read again."""
         super().do_refresh()
         self.load(again=True)
 
-    def do_copy(self) -> None:
-        """Copy the message's value."""
-        found = self.list.subject()
-        if found is not None and isinstance(found.item, Message):
-            self.console.copy(copied(found.item), f"the value of {found.name}")
-
     def words(self) -> tuple[str, ...]:
-        """`logq topic browse` or `logq queue peek`."""
-        side, _, name = self.target.partition(":")
-        if side == "kafka":
-            return ("topic", "browse", name, "--last", str(LAST))
-        return ("queue", "peek", name, "--max", str(PEEK))
+        """`logq queue peek`."""
+        return ("queue", "peek", self.target.partition(":")[2], "--max", str(PEEK))

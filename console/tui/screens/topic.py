@@ -10,10 +10,12 @@ from textual.app import ComposeResult
 
 from console import text
 from console.model import Severity, Topic, TopicPartition
+from console.ops.browse_pages import Wish
 from console.text import safe
-from console.tui import cells, flows
+from console.tui import cells, flows, replay_form
 from console.tui.pane import Pane
 from console.tui.screens.base import ConsoleScreen
+from console.tui.screens.browse import BrowseScreen
 from console.tui.subject import Kind, Subject
 from console.tui.summary import Summary, facts, headline
 from console.tui.view import GROUP_SORTS, GroupRow, SortColumn
@@ -136,6 +138,11 @@ class TopicsScreen(ConsoleScreen):
         if found is not None:
             flows.browse(self, Subject("topic", found.name, target=found.target))
 
+    def do_replay(self) -> None:
+        """Copy a range of the topic under the cursor."""
+        if (found := self.subject()) is not None:
+            replay_form.replay(self, found.name)
+
     def words(self) -> tuple[str, ...]:
         """`logq topic list`."""
         return ("topic", "list")
@@ -223,12 +230,18 @@ class TopicScreen(ConsoleScreen):
         found = self.subject()
         if found is not None and found.kind == "group":
             self.console.open(found)
-        else:
-            self.do_browse()
+        elif found is not None and isinstance(found.item, TopicPartition):
+            self.console.push_screen(
+                BrowseScreen(self.topic_name, Wish(self.topic_name, partitions=(found.item.partition,)))
+            )
 
     def do_browse(self) -> None:
-        """The last records."""
+        """The topic's records."""
         flows.browse(self, Subject("topic", self.topic_name, target=f"kafka:{self.topic_name}"))
+
+    def do_replay(self) -> None:
+        """Copy a range of the topic."""
+        replay_form.replay(self, self.topic_name)
 
     def do_copy(self) -> None:
         """Copy the topic's name."""
