@@ -106,10 +106,11 @@ def ask_export(screen: ConsoleScreen, wish: Wish, shown: int, marked: int, then:
     options = [("marked", f"the {count(marked)} marked"), *options] if marked else options
     whole = replace(wish, start="earliest") if wish.start in ("last", "latest") else wish
     options.append(("all", "everything " + whole.spoken))
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in wish.topic)[:100]
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     fields = (
         Field("what", "what", tuple(options)),
-        Field("path", "file", value=f"{wish.topic}-{stamp}.jsonl"),
+        Field("path", "file", value=f"{name}-{stamp}.jsonl"),
     )
 
     def check(values: Values) -> str:

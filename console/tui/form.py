@@ -18,6 +18,7 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, Static
 
 from console.text import safe
+from widgets.entry import MOST_TYPED, Entry
 from widgets.line import Line
 from widgets.rule import Heading
 
@@ -168,7 +169,9 @@ class Form(ModalScreen["dict[str, str] | None"]):
     def _widget(self, field: Field) -> Widget:
         if field.options:
             return Choice(field.options, field.value, id=f"field-{field.id}")
-        return Input(field.value, placeholder=field.placeholder, compact=True, id=f"field-{field.id}")
+        entry = Entry(safe(field.value, MOST_TYPED), id=f"field-{field.id}")
+        entry.placeholder = field.placeholder
+        return entry
 
     def on_mount(self) -> None:
         """Ask what is asked for the first answers."""
