@@ -8,60 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from textual.binding import Binding
 
-Section = Literal["Move", "Look", "Change", "Go to", "Demo"]
-Scope = Literal[
-    "home", "group", "topics", "topic", "queue", "dlqs", "dlq", "messages", "browse", "jobs", "job", "doctor", "help"
-]
-
-_LISTS: Final = frozenset({"home", "group", "topics", "topic", "dlqs", "dlq", "messages", "browse", "jobs"})
-_ALL: Final = frozenset(_LISTS | {"queue", "job", "doctor", "help"})
-
+from console.tui.action import ALL, LISTS, Action, Section, on
+from console.tui.actions_browse import BROWSE
 
 OPENS_A_LINE: Final = frozenset({"filter", "command", "where"})
 """Actions after which keys are text until the line is closed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One thing a person can do.
-
-    `keys` are Textual's names; `scope` the screens it is offered on; `on` the kinds of thing that have to be under
-    the cursor (empty: any); `importance` how long it stays in a narrow footer (0: never there); `commands` what `:`
-    calls it; `by_widget` marks keys that the focused widget handles itself.
-    """
-
-    id: str
-    keys: tuple[str, ...]
-    label: str
-    help: str
-    section: Section
-    scope: frozenset[str] = _ALL
-    on: frozenset[str] = frozenset()
-    mutating: bool = False
-    demo: bool = False
-    importance: int = 0
-    commands: tuple[str, ...] = ()
-    by_widget: bool = False
-
-
-def _on(*kinds: str) -> frozenset[str]:
-    return frozenset(kinds)
-
-
 ACTIONS: Final[tuple[Action, ...]] = (
-    Action("open", ("enter",), "open", "open what the cursor is on", "Move", _LISTS, importance=100, by_widget=True),
+    Action("open", ("enter",), "open", "open what the cursor is on", "Move", LISTS, importance=100, by_widget=True),
     Action(
         "reset",
         ("r",),
         "reset",
         "move a group's committed offsets: a plan first, then a question",
         "Change",
-        _on("home", "group"),
-        _on("group", "partition", "member"),
+        on("home", "group"),
+        on("group", "partition", "member"),
         mutating=True,
         importance=90,
         commands=("reset",),
@@ -72,8 +39,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "redrive",
         "move dead letters back: a plan first, then a question",
         "Change",
-        _on("home", "queue", "dlqs", "dlq"),
-        _on("dlq", "dlt", "queue", "message", "cluster"),
+        on("home", "queue", "dlqs", "dlq"),
+        on("dlq", "dlt", "queue", "message", "cluster"),
         mutating=True,
         importance=88,
         commands=("redrive",),
@@ -84,8 +51,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "replay",
         "copy a range of a topic, or the marked records, to another topic or a queue: a plan first, then a question",
         "Change",
-        _on("group", "topics", "topic", "browse"),
-        _on("partition", "topic", "dlt", "message"),
+        on("group", "topics", "topic", "browse"),
+        on("partition", "topic", "dlt", "message"),
         mutating=True,
         importance=86,
         commands=("replay",),
@@ -96,8 +63,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "purge",
         "empty a queue, saved first or by SQS itself: a plan first, then its name typed",
         "Change",
-        _on("queue", "dlqs", "dlq"),
-        _on("dlq", "queue", "message", "cluster"),
+        on("queue", "dlqs", "dlq"),
+        on("dlq", "queue", "message", "cluster"),
         mutating=True,
         importance=20,
         commands=("purge",),
@@ -108,8 +75,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "resume",
         "finish a job that was interrupted",
         "Change",
-        _on("jobs", "job"),
-        _on("job"),
+        on("jobs", "job"),
+        on("job"),
         mutating=True,
         importance=90,
         commands=("resume",),
@@ -120,8 +87,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "undo",
         "undo a job where that is possible: a plan first, then a question",
         "Change",
-        _on("jobs", "job"),
-        _on("job"),
+        on("jobs", "job"),
+        on("job"),
         mutating=True,
         importance=80,
         commands=("undo",),
@@ -132,8 +99,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "pause",
         "let a running job rest at its next safe point; resume goes on",
         "Change",
-        _on("jobs", "job"),
-        _on("job"),
+        on("jobs", "job"),
+        on("job"),
         mutating=True,
         importance=78,
         commands=("pause",),
@@ -144,8 +111,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "cancel job",
         "stop a running job at its next safe point",
         "Change",
-        _on("jobs", "job"),
-        _on("job"),
+        on("jobs", "job"),
+        on("job"),
         mutating=True,
         importance=75,
         commands=("cancel",),
@@ -156,86 +123,20 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "browse",
         "read messages: the records of a topic, or a peek into a queue",
         "Look",
-        _on("home", "group", "topics", "topic", "queue", "dlqs"),
-        _on("group", "partition", "topic", "queue", "dlq", "dlt"),
+        on("home", "group", "topics", "topic", "queue", "dlqs"),
+        on("group", "partition", "topic", "queue", "dlq", "dlt"),
         importance=70,
         commands=("browse",),
     ),
-    Action(
-        "where",
-        ("e",),
-        "where",
-        "browse: only records for which a CEL expression holds, such as value.total > 100",
-        "Look",
-        _on("browse"),
-        importance=84,
-        commands=("where",),
-    ),
-    Action(
-        "begin",
-        ("o",),
-        "from",
-        "browse: begin elsewhere (earliest, an offset, a time, the last N), in some partitions",
-        "Look",
-        _on("browse"),
-        importance=83,
-        commands=("from",),
-    ),
-    Action(
-        "older",
-        ("left_square_bracket",),
-        "older",
-        "browse: the page of older records",
-        "Look",
-        _on("browse"),
-        importance=82,
-    ),
-    Action(
-        "newer",
-        ("right_square_bracket",),
-        "newer",
-        "browse: the page of newer records",
-        "Look",
-        _on("browse"),
-        importance=81,
-    ),
-    Action(
-        "follow",
-        ("f",),
-        "follow",
-        "browse: show what is written as it comes; the same key ends it",
-        "Look",
-        _on("browse"),
-        importance=80,
-        commands=("follow", "tail"),
-    ),
-    Action(
-        "stop",
-        ("x",),
-        "stop",
-        "browse: stop reading; what was found stays",
-        "Look",
-        _on("browse"),
-        importance=91,
-    ),
-    Action(
-        "export",
-        ("E",),
-        "export",
-        "browse: write records to a file that replay reads again",
-        "Look",
-        _on("browse"),
-        importance=66,
-        commands=("export",),
-    ),
+    *BROWSE,
     Action(
         "dead",
         ("d",),
         "dead letters",
         "the dead letters of this queue",
         "Look",
-        _on("home", "queue"),
-        _on("queue"),
+        on("home", "queue"),
+        on("queue"),
         importance=55,
     ),
     Action(
@@ -244,18 +145,18 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "filter",
         "show only lines that hold every word; !word leaves lines out",
         "Look",
-        _LISTS,
+        LISTS,
         importance=60,
     ),
-    Action("sort", ("s",), "sort", "sort by the next column", "Look", _LISTS, importance=50),
-    Action("reverse", ("S",), "reverse", "turn the order round", "Look", _LISTS),
+    Action("sort", ("s",), "sort", "sort by the next column", "Look", LISTS, importance=50),
+    Action("reverse", ("S",), "reverse", "turn the order round", "Look", LISTS),
     Action(
         "group",
         ("o",),
         "group by",
         "group failures by error, by source, by hour, or by the shape of their bodies",
         "Look",
-        _on("dlq"),
+        on("dlq"),
         importance=30,
         commands=("by",),
     ),
@@ -265,7 +166,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "mark",
         "mark or unmark the line",
         "Look",
-        _on("dlq", "browse"),
+        on("dlq", "browse"),
         by_widget=True,
         importance=35,
     ),
@@ -275,7 +176,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "other side",
         "to the next part of the screen (shift+tab: back)",
         "Move",
-        _on("home", "group", "topic", "dlq", "messages", "browse"),
+        on("home", "group", "topic", "dlq", "messages", "browse"),
         importance=69,
     ),
     Action(
@@ -284,10 +185,10 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "other side",
         "to the part before",
         "Move",
-        _on("home", "group", "topic", "dlq", "messages", "browse"),
+        on("home", "group", "topic", "dlq", "messages", "browse"),
     ),
-    Action("move", ("j", "k", "down", "up"), "move", "one line down or up", "Move", _LISTS, by_widget=True),
-    Action("ends", ("g", "G"), "ends", "to the first or the last line", "Move", _LISTS, by_widget=True),
+    Action("move", ("j", "k", "down", "up"), "move", "one line down or up", "Move", LISTS, by_widget=True),
+    Action("ends", ("g", "G"), "ends", "to the first or the last line", "Move", LISTS, by_widget=True),
     Action(
         "fix",
         ("F",),
@@ -316,7 +217,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "copy whole",
         "copy the message under the cursor with key, headers and all, as a line of JSON",
         "Look",
-        _on("messages", "browse"),
+        on("messages", "browse"),
     ),
     Action(
         "command_line",
@@ -357,7 +258,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "help",
         "the keys of this screen",
         "Go to",
-        _ALL - {"help"},
+        ALL - {"help"},
         importance=95,
         commands=("help",),
     ),
@@ -367,7 +268,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "back",
         "clear the filter, close the detail, or go back",
         "Move",
-        _ALL,
+        ALL,
         importance=96,
     ),
     Action("quit", ("q",), "quit", "leave", "Go to", importance=94, commands=("quit", "q", "q!", "exit")),
