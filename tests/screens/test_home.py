@@ -177,6 +177,33 @@ async def test_the_cursor_stays_on_its_group_while_the_order_changes() -> None:
         assert home(app).kafka.grid.cursor_key == key
 
 
+async def test_a_cursor_nobody_has_moved_stays_on_the_worst() -> None:
+    found = FakeInspect(
+        kafka_snapshot(
+            tuple(replace(g, status=Status.OK, partitions=()) if g.name == "billing" else g for g in groups())
+        )
+    )
+    app = fake_app(found=found)
+    async with opened(app) as pilot:
+        grid = home(app).kafka.grid
+        assert grid.cursor_key != "billing"
+        found.kafka_side = kafka_snapshot(groups())
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: grid.cursor_key == "billing" and grid.cursor == 0)
+        # Once somebody went somewhere from here, the cursor belongs to them.
+        await pilot.press("enter")
+        await until(pilot, lambda: not isinstance(app.screen, HomeScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+        worse = Status.UNREACHABLE
+        found.kafka_side = kafka_snapshot(
+            tuple(replace(g, status=worse) if g.name == "inventory" else g for g in groups())
+        )
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: grid.items[0].name == "inventory")
+        assert grid.cursor_key == "billing"
+
+
 async def test_when_what_was_under_the_cursor_goes_it_is_said() -> None:
     found = FakeInspect()
     app = fake_app(found=found)

@@ -66,6 +66,11 @@ class HomeScreen(ConsoleScreen):
     scope: ClassVar[str] = "home"
     AUTO_FOCUS = "#kafka Grid"
 
+    def __init__(self) -> None:
+        super().__init__()
+        # Where each list's cursor was left by us, not by a person; nothing once somebody has gone somewhere from here.
+        self._untouched: dict[str, str | None] = {"kafka": None, "sqs": None}
+
     def compose_body(self) -> ComposeResult:
         """The attention block over the two lists."""
         yield Pane(
@@ -136,7 +141,8 @@ class HomeScreen(ConsoleScreen):
         super().on_screen_resume()
 
     def on_screen_suspend(self) -> None:
-        """Away from home: look rarely."""
+        """Away from home: look rarely. Whoever comes back finds the cursor where it was."""
+        self._untouched.clear()
         self.console.set_pace(at_home=False)
         super().on_screen_suspend()
 
@@ -155,12 +161,23 @@ class HomeScreen(ConsoleScreen):
             if picture is not None:
                 pane.set_placeholder(nothing)
                 pane.show(picture.rows)  # type: ignore[arg-type]
+                self._stay_on_the_worst(pane, side)
             else:
                 pane.set_placeholder(link.error or "looking …")
         if store.sqs is not None:
             self.sqs.cost = spent_words(store.sqs.snapshot)
         self._tab_remarks()
         self.refresh_keys()
+
+    def _stay_on_the_worst(self, pane: Pane[GroupRow] | Pane[QueueRow], side: str) -> None:
+        """A cursor that nobody has moved yet stays on the first line, so that enter opens the worst."""
+        grid = pane.grid
+        if side in self._untouched:
+            if self._untouched[side] in (None, grid.cursor_key):
+                grid.action_top()
+                self._untouched[side] = grid.cursor_key
+            else:
+                del self._untouched[side]
 
     def _show_attention(self, found: tuple[Attention, ...]) -> None:
         pane = self.attention
