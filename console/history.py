@@ -188,16 +188,22 @@ class History:
 
     def note_kafka(self, snapshot: KafkaSnapshot) -> None:
         """Take one look at the Kafka side; what was not seen for a quarter of an hour is forgotten."""
-        at = snapshot.at
         with self._lock:
             for topic in snapshot.topics:
+                at = topic.seen_at or snapshot.at  # what was not looked at again is no newer than it was
                 for partition in topic.partitions:
                     key = (topic.name, partition.partition)
                     self._note_end(key, at, partition.start, partition.end, partition.stable_end)
             for group in snapshot.groups:
                 if any(problem.code == "OLD" for problem in group.problems):
                     continue  # kept from an earlier look: nothing was observed now
-                self._activity.setdefault(group.name, Activity()).note(group, at)
+                at = group.seen_at or snapshot.at
+                activity = self._activity.get(group.name)
+                if activity is None:
+                    activity = self._activity[group.name] = Activity()
+                elif at <= activity.seen:
+                    continue  # kept as it was: it was noted when it was looked at
+                activity.note(group, at)
                 for p in group.partitions or ():
                     if not snapshot.topics:  # one group was looked at by itself
                         self._note_end((p.topic, p.partition), at, p.start, p.end, p.stable_end)
@@ -212,7 +218,7 @@ class History:
                     ring_of_lags = self._lags.setdefault(group.name, [])
                     if not ring_of_lags or ring_of_lags[-1][0] < at:
                         _append(ring_of_lags, (at, float(lag)))
-            self._forget(at)
+            self._forget(snapshot.at)
 
     def _note_end(
         self, key: tuple[str, int], at: float, start: int | None, end: int | None, stable_end: int | None

@@ -69,13 +69,15 @@ def worst_first(groups: tuple[Group, ...]) -> list[Group]:
 @click.pass_obj
 def list_groups(run: Run) -> None:
     """Every group of the cluster, worst first."""
+    from console.kafka.collector import held_back
     from console.ops import inspect
 
     session = run.session
     session.require_kafka()
-    snapshot = inspect.kafka(session)
-    groups = worst_first(snapshot.groups)
-    rows = [shapes.group(g) for g in groups]
+    snapshot = inspect.kafka(session, once=True)
+    with held_back():
+        groups = worst_first(snapshot.groups)
+        rows = [shapes.group(g) for g in groups]
     emit(
         run,
         Answer(

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from console import health
 from console.errors import NotFound
+from console.kafka.collector import held_back
+from console.kafka.deadletter import is_dead_letter_topic
 from console.model import (
     Attention,
     DeadLetters,
@@ -55,12 +57,17 @@ class DeadLetterView:
 
 
 def kafka(
-    session: Session, timeout: float | None = None, on_partial: Callable[[KafkaSnapshot], None] | None = None
+    session: Session,
+    timeout: float | None = None,
+    on_partial: Callable[[KafkaSnapshot], None] | None = None,
+    once: bool = False,
 ) -> KafkaSnapshot:
     """One look at the Kafka side, noted in the session's history, with status, rates, trend and time behind.
 
-    `on_partial` gets unfinished pictures as they fill in. Raises `Unreachable` when nothing at all could be seen within
-    `timeout` seconds, `UsageError` when there is no Kafka side.
+    `on_partial` gets unfinished pictures as they fill in. `session.groups_in_view` says which groups have to be of now;
+    the others may be of one of the last few looks, and say so in `seen_at`. `once`: no other look will follow, so there
+    is nothing to note. Raises `Unreachable` when nothing at all could be seen within `timeout` seconds, `UsageError`
+    when there is no Kafka side.
     """
     client = session.require_kafka()
     partial: Callable[[KafkaSnapshot], None] | None = None
@@ -69,8 +76,9 @@ def kafka(
         def partial(seen: KafkaSnapshot) -> None:
             on_partial(_judged(session, seen))
 
-    seen = client.snapshot(timeout=timeout, on_partial=partial)
-    session.history.note_kafka(seen)
+    seen = client.snapshot(timeout=timeout, on_partial=partial, in_view=session.groups_in_view)
+    if not once:
+        session.history.note_kafka(seen)
     return _judged(session, seen)
 
 
@@ -85,18 +93,21 @@ def sqs(session: Session, timeout: float | None = None, watched: Collection[str]
 
 
 def _judged(session: Session, seen: KafkaSnapshot) -> KafkaSnapshot:
-    history = session.history
+    history, before = session.history, session.judged
     patterns = session.settings.dead_letter_topics
-    return replace(
-        seen,
-        groups=tuple(health.group_health(g, history, seen.at) for g in seen.groups),
-        topics=tuple(_topic(t, patterns, session, seen.at) for t in seen.topics),
-    )
+    with held_back():
+        groups = []
+        for g in seen.groups:
+            # What was not looked at this time was judged when it was.
+            done = before.get(g.name) if g.seen_at != seen.at else None
+            judged = done[1] if done and done[0] is g else health.group_health(g, history, g.seen_at or seen.at)
+            groups.append((g, judged))
+        topics = [_topic(t, patterns, session, t.seen_at or seen.at) for t in seen.topics]
+        session.judged = {g.name: (g, judged) for g, judged in groups}
+        return replace(seen, groups=tuple(judged for _, judged in groups), topics=tuple(topics))
 
 
 def _topic(topic: Topic, patterns: Sequence[str], session: Session, now: float) -> Topic:
-    from console.kafka.deadletter import is_dead_letter_topic
-
     rate = session.history.topic_rate(topic.name, (p.partition for p in topic.partitions), now)
     dead = not topic.internal and is_dead_letter_topic(topic.name, patterns)
     return replace(topic, dead_letter=dead, produced_rate=rate)

@@ -13,6 +13,7 @@ from console.history import History
 if TYPE_CHECKING:
     from console.journal import Journal
     from console.kafka.client import KafkaClient
+    from console.model import Group
     from console.ops.spool import Spool
     from console.sqs.client import SqsClient
     from console.sqs.side import SqsSide
@@ -27,6 +28,10 @@ class Session:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.history = History(stall_seconds=settings.stall_seconds)
+        self.groups_in_view: frozenset[str] | None = None
+        """The consumer groups that somebody looks at now: those have to be of now; None: all of them."""
+        self.judged: dict[str, tuple[Group, Group]] = {}
+        """The groups of the last look, as they were seen and as they were judged."""
         self._lock = threading.RLock()
         self._kafka: KafkaClient | None = None
         self._sqs: SqsClient | None = None
