@@ -26,6 +26,7 @@ from console.model import (
     Queue,
     SqsSnapshot,
     Status,
+    Topic,
 )
 from console.text import count, duration, plural
 
@@ -275,6 +276,17 @@ def _queue_status(queue: Queue) -> tuple[Status, str]:
     return Status.OK, ""
 
 
+def dead_letters_of(topic: Topic) -> str:
+    """What a dead-letter topic holds, in words; its records stay when they are redriven, so those are said apart."""
+    held, done = topic.records, topic.redriven
+    if not held:
+        return ""
+    if not done:
+        return plural(held, "dead letter")
+    left = max(0, held - done)
+    return f"{plural(left, 'dead letter')}, {count(done)} redriven" if left else f"all {count(held)} redriven"
+
+
 def kafka_attention(snapshot: KafkaSnapshot) -> list[Attention]:
     """What is wrong on the Kafka side now: groups beyond WARN, dead-letter topics with records, what is offline."""
     found: list[Attention] = []
@@ -285,9 +297,8 @@ def kafka_attention(snapshot: KafkaSnapshot) -> list[Attention]:
         where = "on " + affected[0] + (f" +{len(affected) - 1}" if len(affected) > 1 else "") if affected else "group"
         found.append(Attention(group.status, "kafka", "group", group.name, where, group.reason, ("open", "reset")))
     for topic in snapshot.topics:
-        held = topic.records
-        if topic.dead_letter and held:
-            reason = plural(held, "dead letter")
+        if topic.dead_letter and (topic.records or 0) > (topic.redriven or 0):
+            reason = dead_letters_of(topic)
             actions = ("open", "redrive")
             found.append(Attention(Status.DEAD_LETTERS, "kafka", "topic", topic.name, "topic", reason, actions))
         without_leader = [p.partition for p in topic.partitions if p.leader is None]

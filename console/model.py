@@ -99,8 +99,7 @@ class GroupPartition:
     """One partition as one group reads it.
 
     `start` is the log start offset, `end` the high watermark, `stable_end` the last stable offset; None when unknown.
-    `committed` is None when the group never committed here (`problem` is None then) or when it could not be seen
-    (`problem` says why).
+    `committed` is None when the group never committed here, or when it could not be seen (`problem` says why).
     """
 
     topic: str
@@ -216,12 +215,13 @@ class TopicPartition:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic with its partitions, sorted by number. `config` holds what was asked for (topic show), raw strings."""
+    """A topic with its partitions by number. `config` is what was asked for, `redriven` how many dead letters."""
 
     name: str
     partitions: tuple[TopicPartition, ...] = ()
     internal: bool = False
     dead_letter: bool = False
+    redriven: int | None = None
     config: tuple[tuple[str, str], ...] = ()
     produced_rate: float | None = None
     problem: Problem | None = None

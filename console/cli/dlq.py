@@ -29,6 +29,7 @@ DLQ_COLUMNS: tuple[Column[DeadLetters], ...] = (
     Column("target", lambda d: d.target, least=16),
     Column("kind", lambda d: d.kind, drop=3),
     Column("count", lambda d: text.count(d.count), "right"),
+    Column("redriven", lambda d: text.count(d.done) if d.done else "", "right", drop=6),
     Column("oldest", lambda d: text.duration(d.oldest_seconds), "right", drop=2),
     Column("expires", lambda d: text.duration(d.expires_seconds), "right", drop=4),
     Column("source", lambda d: ", ".join(d.source) or text.DASH, least=12, drop=1),

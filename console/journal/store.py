@@ -219,9 +219,13 @@ class Journal:
 
         self._writer.submit(write)
 
-    def jobs(self, limit: int = 100) -> tuple[Job, ...]:
-        """The newest jobs, newest first. One whose process has gone reads `interrupted`."""
-        rows = self._read(f"SELECT {_JOB} FROM jobs ORDER BY started DESC, id DESC LIMIT ?", (limit,))
+    def jobs(self, limit: int = 100, source: str | None = None) -> tuple[Job, ...]:
+        """The newest jobs (of one source), newest first. One whose process has gone reads `interrupted`."""
+        which = " WHERE source = ?" if source is not None else ""
+        rows = self._read(
+            f"SELECT {_JOB} FROM jobs{which} ORDER BY started DESC, id DESC LIMIT ?",
+            (limit,) if source is None else (source, limit),
+        )
         return tuple(_job(row) for row in rows)
 
     def job(self, job_id: str) -> Job:

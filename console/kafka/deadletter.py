@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -12,6 +13,7 @@ _NAMES = (
     *("*.dlt", "*-dlt", "*_dlt", "*.dlq", "*-dlq", "*_dlq", "dlq.*", "dlq-*"),
     *("*-dead-letter*", "*.dead-letter*", "dead-letter*"),
 )
+_AFFIX = re.compile(r"[._-](dlt|dlq|dead-letter.*)$|^(dlq|dead-letter(-topic)?)[._-]", re.IGNORECASE)
 # Spring wraps every failure of a listener in this; the cause is what people look for.
 _WRAPPER = "org.springframework.kafka.listener.ListenerExecutionFailedException"
 
@@ -113,6 +115,15 @@ def is_dead_letter_topic(name: str, patterns: Iterable[str] = ()) -> bool:
     return any(fnmatchcase(lower, p) for p in _NAMES) or any(fnmatchcase(name, p) for p in patterns)
 
 
+def origin_by_name(name: str, names: Collection[str]) -> str | None:
+    """The topic of a cluster that a dead-letter topic's name speaks of ("orders.DLT": orders), None when there is none.
+
+    Only a guess for lists, that reads nothing: what a record's headers say counts.
+    """
+    bare = _AFFIX.sub("", name)
+    return bare if bare != name and bare in names else None
+
+
 def failure(headers: Iterable[tuple[str, bytes | None]]) -> Failure | None:
     """What the headers say about why a record was put aside; None when no known framework wrote any.
 
@@ -178,4 +189,4 @@ def _number(value: bytes | None, width: int) -> int | None:
     return number if number >= 0 else None
 
 
-__all__ = ["Failure", "binary_number", "failure", "is_dead_letter_topic", "without_failure"]
+__all__ = ["Failure", "binary_number", "failure", "is_dead_letter_topic", "origin_by_name", "without_failure"]

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from console import health
-from console.errors import NotFound
+from console.errors import LogqError, NotFound
 from console.kafka.collector import held_back
-from console.kafka.deadletter import is_dead_letter_topic
+from console.kafka.deadletter import is_dead_letter_topic, origin_by_name
 from console.model import (
     Attention,
     DeadLetters,
@@ -27,7 +27,7 @@ from console.model import (
 )
 from console.ops import targets
 from console.ops.clusters import Facet, cluster
-from console.text import duration, plural
+from console.text import duration
 
 if TYPE_CHECKING:
     from console.ops.redrive_filter import Where
@@ -79,6 +79,7 @@ def kafka(
     seen = client.snapshot(timeout=timeout, on_partial=partial, in_view=session.groups_in_view)
     if not once:
         session.history.note_kafka(seen)
+    _note_redriven(session, seen.topics, seen.cluster_id)
     return _judged(session, seen)
 
 
@@ -110,7 +111,26 @@ def _judged(session: Session, seen: KafkaSnapshot) -> KafkaSnapshot:
 def _topic(topic: Topic, patterns: Sequence[str], session: Session, now: float) -> Topic:
     rate = session.history.topic_rate(topic.name, (p.partition for p in topic.partitions), now)
     dead = not topic.internal and is_dead_letter_topic(topic.name, patterns)
-    return replace(topic, dead_letter=dead, produced_rate=rate)
+    known = session.redriven.get(topic.name) if dead else None
+    done = known.held(topic) if known is not None else None
+    return replace(topic, dead_letter=dead, produced_rate=rate, redriven=done)
+
+
+def _note_redriven(session: Session, seen: Sequence[Topic], cluster_id: str | None) -> None:
+    """Look up in the journal what was redriven of the dead-letter topics that hold records."""
+    from console.ops.redrive_marks import count_redriven, place_of
+
+    if not (session.settings.state_dir / "journal.db").exists():
+        return  # nothing was ever changed from here; a look makes no journal
+    patterns = session.settings.dead_letter_topics
+    dead = [t for t in seen if t.records and not t.internal and is_dead_letter_topic(t.name, patterns)]
+    if not dead:
+        return
+    try:
+        session.redriven = count_redriven(session, dead, cluster_id or place_of(session))
+    except LogqError:
+        # A journal that cannot be read says so where jobs are listed; the picture of the cluster stands without it.
+        session.redriven = {}
 
 
 def group(session: Session, name: str, timeout: float | None = None) -> Group:
@@ -215,7 +235,12 @@ def attention(kafka_side: KafkaSnapshot | None, sqs_side: SqsSnapshot | None) ->
 def dead_letters(kafka_side: KafkaSnapshot | None, sqs_side: SqsSnapshot | None) -> tuple[DeadLetters, ...]:
     """Every dead-letter queue and topic seen in two snapshots, the fullest first. Reads no message."""
     found = [_queue_letters(q) for q in (sqs_side.queues if sqs_side else ()) if health.is_dead_letter_queue(q)]
-    found += [_topic_letters(t) for t in (kafka_side.topics if kafka_side else ()) if t.dead_letter]
+    if kafka_side is not None:
+        names = {t.name for t in kafka_side.topics}
+        for t in kafka_side.topics:
+            if t.dead_letter:
+                origin = origin_by_name(t.name, names)
+                found.append(replace(_topic_letters(t), source=(origin,) if origin else ()))
     return tuple(sorted(found, key=lambda d: (-(d.count or 0), d.target)))
 
 
@@ -238,13 +263,15 @@ def _queue_letters(q: Queue) -> DeadLetters:
 
 def _topic_letters(t: Topic) -> DeadLetters:
     held = t.records
-    status = Status.UNKNOWN if held is None else Status.DEAD_LETTERS if held else Status.OK
+    left = None if held is None else max(0, held - (t.redriven or 0))
+    status = Status.UNKNOWN if left is None else Status.DEAD_LETTERS if left else Status.OK
     return DeadLetters(
         target=f"kafka:{t.name}",
         kind="topic",
         count=held,
         status=status,
-        reason=plural(held, "dead letter") if held else "",
+        reason=health.dead_letters_of(t),
+        done=t.redriven,
     )
 
 

@@ -7,12 +7,14 @@ a topic that was deleted and made again counts its offsets from 0.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from console.journal import Journal
-from console.model import Message
+from console.model import Job, Message, Topic
 
 if TYPE_CHECKING:
     from console.ops.session import Session
@@ -22,6 +24,7 @@ INTENT, SENT, FAILED, AMBIGUOUS, UNSENT, LEFT = "INTENT", "SENT", "FAILED", "AMB
 although it may have been; UNSENT certainly was not; FAILED is never tried again by its job; LEFT has nowhere to go."""
 
 _JOBS = 1_000_000
+_OLD_S, _RUNNING_S = 60.0, 5.0  # after how long a count is made again: at rest, while jobs go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +60,8 @@ def marks(journal: Journal, topic: str, place: str, apart_from: str = "") -> Mar
     done: dict[str, int] = {}
     doubtful: dict[str, int] = {}
     jobs = []
-    for job in journal.jobs(_JOBS):
-        if job.kind != "redrive" or job.source != f"kafka:{topic}" or job.id == apart_from:
-            continue
-        if journal.place(job.id) != place:
+    for job in _jobs(journal, topic, place):
+        if job.id == apart_from:
             continue
         for entry in journal.entries(job.id, (SENT, INTENT, AMBIGUOUS)):
             at = int(json.loads(entry.data or b"{}").get("timestamp", -1))
@@ -71,3 +72,81 @@ def marks(journal: Journal, topic: str, place: str, apart_from: str = "") -> Mar
                 if job.id not in jobs:
                     jobs.append(job.id)
     return Marks(done, {key: at for key, at in doubtful.items() if done.get(key) != at}, tuple(jobs))
+
+
+def _jobs(journal: Journal, topic: str, place: str) -> list[Job]:
+    """The redrives of a dead-letter topic of a cluster, newest first."""
+    found = journal.jobs(_JOBS, f"kafka:{topic}")
+    return [job for job in found if job.kind == "redrive" and journal.place(job.id) == place]
+
+
+# ---------------------------------------------------------------- how many, for lists and attention
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the journal knew of a topic at `at` (monotonic): the offsets redriven of each partition, sorted.
+
+    `of` tells one state of its jobs from another. `offsets` is None when the topic was made again since.
+    """
+
+    at: float
+    of: tuple[tuple[str, str, int], ...]
+    offsets: Mapping[int, Sequence[int]] | None
+
+    def held(self, topic: Topic) -> int | None:
+        """How many of the records the topic still holds were redriven; None when that cannot be told."""
+        if self.offsets is None:
+            return None
+        total = 0
+        for p in topic.partitions:
+            done = self.offsets.get(p.partition, ())
+            if p.start is None or p.end is None or (done and done[-1] >= p.end):
+                return None  # an offset beyond the end: the topic was made again
+            total += len(done) - bisect_left(done, p.start)
+        return total
+
+
+def count_redriven(session: Session, topics: Sequence[Topic], place: str) -> dict[str, Counted]:
+    """What was redriven of each topic, read from the journal when its jobs have changed, and once a minute.
+
+    What the journal names is compared with the newest such record of each partition, so that a topic that was deleted
+    and made again is not taken for done. Asks the brokers for those records' times alone.
+    """
+    found: dict[str, Counted] = {}
+    now = time.monotonic()
+    for topic in topics:
+        jobs = _jobs(session.journal, topic.name, place)
+        of = tuple((job.id, job.state, job.done) for job in jobs)
+        known = session.redriven.get(topic.name)
+        age = now - known.at if known is not None else _OLD_S
+        # A job that runs changes all the time: its count may be a few seconds old.
+        if known is not None and age < (_OLD_S if known.of == of else _RUNNING_S):
+            found[topic.name] = known
+        else:
+            done = marks(session.journal, topic.name, place).done if jobs else {}
+            found[topic.name] = Counted(now, of, _offsets(session, topic, done))
+    return found
+
+
+def _offsets(session: Session, topic: Topic, done: Mapping[str, int]) -> Mapping[int, Sequence[int]] | None:
+    """The offsets by partition, or None when the records at the newest are others than those that were redriven."""
+    offsets: dict[int, list[int]] = {}
+    for name in done:
+        _, partition, offset = name.rsplit("/", 2)
+        offsets.setdefault(int(partition), []).append(int(offset))
+    held = {p.partition: p for p in topic.partitions}
+    asked: dict[tuple[str, int], int] = {}
+    for number, some in offsets.items():
+        some.sort()
+        p = held.get(number)
+        if p is None or p.start is None or p.end is None or some[-1] >= p.end:
+            return None
+        if some[-1] >= p.start:
+            asked[topic.name, number] = some[-1]
+    spans = session.require_kafka().record_spans(asked) if asked else {}
+    for key, newest in asked.items():
+        span, at = spans.get(key), done[f"{topic.name}/{key[1]}/{newest}"] / 1000
+        if span is None or not span[0] - 0.001 <= at <= span[1] + 0.001:
+            return None
+    return offsets

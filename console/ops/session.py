@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from console.journal import Journal
     from console.kafka.client import KafkaClient
     from console.model import Group
+    from console.ops.redrive_marks import Counted
     from console.ops.spool import Spool
     from console.sqs.client import SqsClient
     from console.sqs.side import SqsSide
@@ -38,6 +39,8 @@ class Session:
         self._sqs_more: tuple[SqsClient, ...] = ()
         self._journal: Journal | None = None
         self._spool: Spool | None = None
+        self.redriven: dict[str, Counted] = {}
+        """What the last look found to be redriven of each dead-letter topic (`redrive_marks.count_redriven`)."""
 
     @property
     def kafka(self) -> KafkaClient | None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from cli_program import logq
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from kafka_client import make_topic
 
 from console.config import KafkaSettings, Settings
@@ -137,6 +138,34 @@ def test_back_to_where_they_came_from_and_never_twice(session: Session, world: W
     receipt = jobs.receipt(session, outcome.job, "jsonl")
     sent = [json.loads(line) for line in receipt.splitlines() if '"entry"' in line]
     assert len(sent) == 60 and all(e["new_id"].startswith(f"{world.name}/") for e in sent)
+
+
+def test_attention_is_for_what_was_not_redriven(session: Session, world: World, kafka: str) -> None:
+    """The records stay: a topic that was redriven whole must not be shouted for ever, nor one made again be quiet."""
+
+    def seen() -> tuple[str, int | None, tuple[str, ...], bool]:
+        session.redriven.clear()  # not wait for the count to grow old
+        picture = inspect.kafka(session)
+        (letters,) = [d for d in inspect.dead_letters(picture, None) if d.target == f"kafka:{world.dlq}"]
+        loud = any(a.name == world.dlq for a in inspect.attention(picture, None))
+        return letters.reason, letters.done, letters.source, loud
+
+    world.fill(10)
+    assert seen() == ("10 dead letters", None, (world.name,), True)
+    assert redrive.run(session, plan(session, world.dlq, limit=4)).done == 4
+    assert seen() == ("6 dead letters, 4 redriven", 4, (world.name,), True)
+    assert redrive.run(session, plan(session, world.dlq)).done == 6
+    assert seen() == ("all 10 redriven", 10, (world.name,), False)
+    world.fill(1, first=10)
+    assert seen() == ("1 dead letter, 10 redriven", 10, (world.name,), True)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.delete_topics([world.dlq])[world.dlq].result(30)
+    deadline = time.monotonic() + 30
+    while world.dlq in admin.list_topics(timeout=10).topics and time.monotonic() < deadline:
+        time.sleep(0.1)
+    make_topic(kafka, world.dlq, 2)
+    world.fill(12)
+    assert seen() == ("12 dead letters", None, (world.name,), True)
 
 
 def test_selections(session: Session, world: World, kafka: str, unique: Unique) -> None:

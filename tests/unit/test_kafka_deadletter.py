@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.kafka.deadletter import Failure, binary_number, failure, is_dead_letter_topic
+from console.kafka.deadletter import Failure, binary_number, failure, is_dead_letter_topic, origin_by_name
 
 
 @pytest.mark.parametrize(
@@ -131,3 +131,19 @@ def test_any_bytes_are_a_failure_or_none(headers: list[tuple[str, bytes | None]]
 )
 def test_numbers_that_are_written_as_bytes(name: str, raw: bytes | None, number: int | None) -> None:
     assert binary_number(name, raw) == number
+
+
+@pytest.mark.parametrize(
+    ("name", "origin"),
+    [
+        ("orders.DLT", "orders"),
+        ("orders-dlq", "orders"),
+        ("dlq.orders", "orders"),
+        ("dead-letter-topic-orders", "orders"),
+        ("orders-dead-letters", "orders"),
+        ("gone.DLT", None),
+        ("orders", None),
+    ],
+)
+def test_what_a_name_says_about_the_origin(name: str, origin: str | None) -> None:
+    assert origin_by_name(name, {"orders", "payments"}) == origin
