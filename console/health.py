@@ -15,6 +15,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
 
+from console import upkeep
 from console.frozen import changer
 from console.history import AT_REST, MOST_PATIENCE, RATE_WINDOW, Activity, Commits, End, History, has_members
 from console.model import (
@@ -215,6 +216,14 @@ def eta(group: Group) -> float | None:
     return group.lag / gain if gain > 0 else None
 
 
+def catches_up(group: Group) -> str:
+    """When the group will have caught up at the rates seen, in words; "" when there is nothing to catch up."""
+    if not group.lag or group.consumed_rate is None:
+        return ""
+    left = eta(group)
+    return "never at this rate" if left is None else "in ~" + duration(left)
+
+
 def _group_status(group: Group) -> tuple[Status, str]:
     if group.partitions is None:
         first = group.problems[0].message if group.problems else "its offsets were not seen"
@@ -305,13 +314,23 @@ def kafka_attention(snapshot: KafkaSnapshot) -> list[Attention]:
         if without_leader:
             reason = f"{plural(len(without_leader), 'partition')} of {len(topic.partitions)} without a leader"
             found.append(Attention(Status.UNREACHABLE, "kafka", "topic", topic.name, "topic", reason, ("open",)))
+    return found + _brokers_attention(snapshot)
+
+
+def _brokers_attention(snapshot: KafkaSnapshot) -> list[Attention]:
+    """One line a broker, however many topics it serves: it does not answer, or its replicas are not in sync."""
+    found = []
+    behind = upkeep.out_of_sync(snapshot.topics)
     for broker in snapshot.brokers:
+        name, address = f"broker {broker.id}", f"{broker.host}:{broker.port}" if broker.port else "broker"
+        partitions, topics = behind.get(broker.id, (0, 0))
+        short = f"out of sync on {plural(partitions, 'partition')} of {plural(topics, 'topic')}"
         if broker.reachable is False:
-            address = f"{broker.host}:{broker.port}"
-            why = next((p.message for p in snapshot.problems if p.where == f"broker {broker.id}"), "does not answer")
-            found.append(
-                Attention(Status.UNREACHABLE, "kafka", "broker", f"broker {broker.id}", address, why, ("doctor",))
-            )
+            why = next((p.message for p in snapshot.problems if p.where == name), "does not answer")
+            why = f"{why}; {short}" if partitions else why
+            found.append(Attention(Status.UNREACHABLE, "kafka", "broker", name, address, why, ("open", "doctor")))
+        elif partitions:
+            found.append(Attention(Status.WARN, "kafka", "broker", name, address, f"its replicas are {short}"))
     return found
 
 

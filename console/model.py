@@ -100,6 +100,7 @@ class GroupPartition:
 
     `start` is the log start offset, `end` the high watermark, `stable_end` the last stable offset; None when unknown.
     `committed` is None when the group never committed here, or when it could not be seen (`problem` says why).
+    `own_lag` is what a share group has left by its own count.
     """
 
     topic: str
@@ -117,13 +118,14 @@ class GroupPartition:
     status: Status = Status.UNKNOWN
     reason: str = ""
     problem: Problem | None = None
+    own_lag: int | None = None
 
     @property
     def lag(self) -> int | None:
         """Records between the group and the end: end - max(committed, log start), at least 0; None when unknown."""
         committed, end, start = self.committed, self.end, self.start
-        if committed is None or end is None:
-            return None
+        if committed is None or end is None or self.own_lag is not None:
+            return self.own_lag
         behind = end - (start if start is not None and start > committed else committed)
         return behind if behind > 0 else 0
 
@@ -230,12 +232,8 @@ class Topic:
     @property
     def records(self) -> int | None:
         """The sum of end - start over partitions, an upper bound where compacted; None when any is unknown."""
-        total = 0
-        for p in self.partitions:
-            if p.start is None or p.end is None:
-                return None
-            total += p.end - p.start
-        return total
+        held = [p.end - p.start for p in self.partitions if p.start is not None and p.end is not None]
+        return sum(held) if len(held) == len(self.partitions) else None
 
 
 @dataclass(frozen=True, slots=True)

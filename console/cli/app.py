@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("console.cli.status", "Both sides on one page, problems first."),
     "group": ("console.cli.group", "Consumer groups: list, show, reset offsets."),
     "topic": ("console.cli.topic", "Topics: list, show, browse the newest records."),
+    "broker": ("console.cli.broker", "Brokers: list them with what they lead, hold and lack."),
     "replay": ("console.cli.replay", "Copy a bounded range of a topic to another topic or a queue."),
     "queue": ("console.cli.queue", "SQS queues: list, show, peek, purge."),
     "dlq": ("console.cli.dlq", "Dead-letter queues and topics: list, show, redrive."),

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from console import text
+from console import health, text, upkeep
 from console.cli import shapes
 from console.cli.change import Change, carry_out, executing, guard
 from console.cli.options import NounGroup
 from console.cli.output import Answer, Column, emit, facts, styled, table, write
 from console.cli.run import Run
+from console.cli.topic import transaction_lines
 from console.cli.waiting import Waiting, waiting
 from console.errors import UsageError
 from console.model import Group, GroupPartition, Severity
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 @click.group("group", cls=NounGroup)
 def command() -> None:
     """Consumer groups: list, show, reset offsets."""
+
+
+_LOOKS = 3
+"""The fewest looks after the first that movement can be told from."""
 
 
 def _severity(item: Group | GroupPartition) -> Severity:
@@ -93,14 +98,28 @@ def list_groups(run: Run) -> None:
 
 @command.command("show")
 @click.argument("group")
+@click.option(
+    "--over",
+    type=click.FloatRange(min=0, max=300),
+    default=0.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Look again over this time: rates, time left and movement are told from it.",
+)
 @click.pass_obj
-def show_group(run: Run, group: str) -> None:
+def show_group(run: Run, group: str, over: float) -> None:
     """One group: its members and every partition with start, committed, end, lag and who reads it."""
-    from console.ops import inspect
+    from console.ops import closely, inspect
 
     session = run.session
     session.require_kafka()
     found = inspect.group(session, group)
+    for _ in range(_LOOKS if over else 0):
+        time.sleep(over / _LOOKS)
+        found = inspect.group(session, group)
+    held = closely.held_back(session, found)
+    at = found.seen_at or time.time()
+    bootstrap = session.settings.kafka.bootstrap if session.settings.kafka else ""
     partitions = found.partitions or ()
     rows = [shapes.partition(p) for p in partitions]
     emit(
@@ -110,33 +129,46 @@ def show_group(run: Run, group: str) -> None:
                 "groups": [shapes.group(found)],
                 "partitions": rows,
                 "members": None if found.members is None else [shapes.member(m) for m in found.members],
+                "transactions": [shapes.transaction(t, at, bootstrap) for t in held.transactions],
             },
             rows=rows,
             fields=shapes.PARTITION,
-            page=lambda width, color: _page(found, partitions, width, color),
+            page=lambda width, color: [
+                *_facts(found, color),
+                *transaction_lines(held.transactions, at, bootstrap, color),
+                *_page(found, partitions, width, color),
+            ],
             at=found.seen_at,
-            problems=found.problems,
+            problems=(*found.problems, *held.problems),
         ),
     )
 
 
-def _page(group: Group, partitions: tuple[GroupPartition, ...], width: int | None, color: bool) -> list[str]:
-    lines = facts(
+def _facts(group: Group, color: bool) -> list[str]:
+    limits = upkeep.type_limits(group.type)
+    over = f" over {text.duration(group.rate_seconds)}" if group.rate_seconds else ""
+    return facts(
         [
             ("group", group.name),
             ("type", group.type),
+            *([("limits", limits)] if limits else []),
             ("state", group.state or text.DASH),
             ("status", group.status + (f": {group.reason}" if group.reason else "")),
             ("members", text.count(None if group.members is None else len(group.members))),
             ("lag", text.count(group.lag)),
             ("behind", text.behind(group.lag_seconds, group.lag_seconds_source)),
+            *([("in/s", text.rate(group.produced_rate) + over)] if over else []),
+            *([("out/s", text.rate(group.consumed_rate) + over)] if over else []),
+            *([("catches up", said)] if (said := health.catches_up(group)) else []),
             ("lost", text.count(group.lost)),
             ("no commit", text.count(None if group.partitions is None else group.no_commit)),
         ],
         color,
     )
-    lines.append("")
-    lines += table(PARTITION_COLUMNS, partitions, width, color, _severity)
+
+
+def _page(group: Group, partitions: tuple[GroupPartition, ...], width: int | None, color: bool) -> list[str]:
+    lines = ["", *table(PARTITION_COLUMNS, partitions, width, color, _severity)]
     idle = [m for m in group.members or () if not any(numbers for _, numbers in m.assignment)]
     if idle:
         lines.append("")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from console import upkeep
 from console.health import eta
 from console.model import (
     Attention,
@@ -25,6 +26,7 @@ from console.model import (
     Topic,
     TopicPartition,
 )
+from console.model_cluster import BrokerLoad, OpenTransaction, TopicView
 from console.ops.lines import message as message
 from console.ops.lines import raw as raw
 from console.ops.lines import when as when
@@ -44,8 +46,18 @@ GROUP = _fields(
 PARTITION = _fields(
     "topic partition leader start committed end stable_end lag lost lag_seconds member client_id host status reason"
 )
-TOPIC = _fields("topic partitions replication records internal dead_letter reason")
-TOPIC_PARTITION = _fields("topic partition leader replicas isr offline start end stable_end reason")
+TOPIC = _fields("topic partitions replication records internal dead_letter reason offline under_replicated")
+TOPIC_PARTITION = _fields(
+    "topic partition leader replicas isr offline start end stable_end reason under_replicated size oldest"
+)
+TRANSACTION = _fields(
+    "producer_id epoch transactional_id state since started last_write timeout_seconds coordinator hanging partitions"
+    " reason remedy"
+)
+BROKER = _fields(
+    "broker host port rack controller reachable leads replicas out_of_sync under_replicated groups size total free"
+    " reason"
+)
 QUEUE = _fields(
     "name url type visible in_flight delayed oldest_seconds dlq dlq_of max_receive retention_seconds status reason "
     "oldest_reason net_per_second arn dlq_arn dlq_count redrive_allow visibility_timeout_seconds delay_seconds "
@@ -122,6 +134,7 @@ def member(m: Member) -> dict[str, Any]:
 
 def topic(t: Topic) -> dict[str, Any]:
     """A topic in one line; `records` is the offsets held, an upper bound where compacted."""
+    replicas = upkeep.replication(t.partitions)
     return {
         "topic": raw(t.name),
         "partitions": len(t.partitions) or None,
@@ -129,12 +142,14 @@ def topic(t: Topic) -> dict[str, Any]:
         "records": t.records if t.partitions else None,
         "internal": t.internal,
         "dead_letter": t.dead_letter,
-        "reason": raw(t.problem.message if t.problem else ""),
+        "reason": raw(t.problem.message if t.problem else replicas.reason),
+        "offline": replicas.offline if t.partitions else None,
+        "under_replicated": replicas.under_replicated if t.partitions else None,
     }
 
 
-def topic_partition(name: str, p: TopicPartition) -> dict[str, Any]:
-    """One partition of a topic: where it lives, how far it reaches."""
+def topic_partition(name: str, p: TopicPartition, view: TopicView | None = None) -> dict[str, Any]:
+    """One partition of a topic: where it lives, how far it reaches; size (bytes) and oldest record from the view."""
     return {
         "topic": raw(name),
         "partition": p.partition,
@@ -145,7 +160,52 @@ def topic_partition(name: str, p: TopicPartition) -> dict[str, Any]:
         "start": p.start,
         "end": p.end,
         "stable_end": p.stable_end,
-        "reason": raw(p.problem.message if p.problem else ""),
+        "reason": raw(p.problem.message if p.problem else upkeep.replication((p,)).reason),
+        "under_replicated": upkeep.is_under_replicated(p),
+        "size": dict(view.sizes).get(p.partition) if view else None,
+        "oldest": when(dict(view.oldest).get(p.partition)) if view else None,
+    }
+
+
+def transaction(t: OpenTransaction, now: float, bootstrap: str) -> dict[str, Any]:
+    """A transaction that holds a last stable offset back, with what it means and what ends it in words."""
+    return {
+        "producer_id": t.producer_id,
+        "epoch": t.epoch,
+        "transactional_id": raw(t.transactional_id),
+        "state": raw(t.state) or None,
+        "since": when(t.since),
+        "started": when(t.started),
+        "last_write": when(t.last_write),
+        "timeout_seconds": t.timeout,
+        "coordinator": t.coordinator,
+        "hanging": t.hanging,
+        "partitions": [
+            {"topic": raw(h.topic), "partition": h.partition, "first_offset": h.first_offset} for h in t.partitions
+        ],
+        "reason": raw(upkeep.open_words(t, now)),
+        "remedy": raw(upkeep.remedy(t, now, bootstrap)),
+    }
+
+
+def broker(b: BrokerLoad) -> dict[str, Any]:
+    """A broker and what it carries; sizes in bytes."""
+    return {
+        "broker": b.broker.id,
+        "host": raw(b.broker.host) or None,
+        "port": b.broker.port or None,
+        "rack": raw(b.broker.rack),
+        "controller": b.controller,
+        "reachable": b.broker.reachable,
+        "leads": b.leads,
+        "replicas": b.replicas,
+        "out_of_sync": b.behind,
+        "under_replicated": b.under_replicated,
+        "groups": b.groups,
+        "size": b.size,
+        "total": b.total,
+        "free": b.free,
+        "reason": raw(upkeep.broker_trouble(b)),
     }
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import click
 
-from console import text
+from console import text, upkeep
 from console.cli import shapes
 from console.cli.options import NounGroup
-from console.cli.output import Answer, Column, emit, facts, table
+from console.cli.output import Answer, Column, emit, facts, styled, table
 from console.cli.run import Run
-from console.model import Problem, Topic, TopicPartition
+from console.model import Group, Problem, Severity, Topic, TopicPartition
+from console.model_cluster import OpenTransaction, TopicView
 
 
 @click.group("topic", cls=NounGroup)
@@ -29,22 +31,52 @@ TOPIC_COLUMNS: tuple[Column[Topic], ...] = (
     Column("replicas", lambda t: text.count(_replication(t)), "right", drop=2),
     Column("records", lambda t: text.count(t.records if t.partitions else None), "right"),
     Column("kind", lambda t: "dead letters" if t.dead_letter else "internal" if t.internal else "", drop=1),
-    Column("reason", lambda t: t.problem.message if t.problem else "", least=16, drop=3),
+    Column("reason", lambda t: t.problem.message if t.problem else _replicas(t).reason, least=16, drop=3),
 )
 
-PARTITION_COLUMNS: tuple[Column[TopicPartition], ...] = (
-    Column("p", lambda p: str(p.partition), "right"),
-    Column("leader", lambda p: text.DASH if p.leader is None else str(p.leader), "right"),
-    Column("replicas", lambda p: ",".join(map(str, p.replicas)) or text.DASH, drop=3),
-    Column("in sync", lambda p: ",".join(map(str, p.isr)) or text.DASH, drop=2),
-    Column("start", lambda p: text.count(p.start), "right"),
-    Column("end", lambda p: text.count(p.end), "right"),
-    Column("stable end", lambda p: text.count(p.stable_end), "right", drop=4),
-    Column(
-        "records", lambda p: text.count(None if p.start is None or p.end is None else p.end - p.start), "right", drop=1
-    ),
-    Column("reason", lambda p: p.problem.message if p.problem else "", least=16, drop=5),
+
+def _partition_columns(view: TopicView) -> tuple[Column[TopicPartition], ...]:
+    sizes, oldest = dict(view.sizes), dict(view.oldest)
+
+    def age(p: TopicPartition) -> str:
+        at = oldest.get(p.partition)
+        return text.duration(None if at is None else max(0.0, view.at - at))
+
+    return (
+        Column("p", lambda p: str(p.partition), "right"),
+        Column("leader", lambda p: "none" if p.leader is None else str(p.leader), "right"),
+        Column("replicas", lambda p: ",".join(map(str, p.replicas)) or text.DASH, drop=4),
+        Column("in sync", lambda p: ",".join(map(str, p.isr)) or text.DASH, drop=3),
+        Column("start", lambda p: text.count(p.start), "right", drop=1),
+        Column("end", lambda p: text.count(p.end), "right"),
+        Column("stable end", lambda p: text.count(p.stable_end), "right", drop=6),
+        Column("records", lambda p: text.count(upkeep.held(p)), "right", drop=2),
+        Column("size", lambda p: text.size(sizes.get(p.partition)), "right", drop=7),
+        Column("oldest", age, "right", drop=8),
+        Column(
+            "reason",
+            lambda p: p.problem.message if p.problem else upkeep.replication((p,)).reason,
+            least=16,
+            drop=5,
+        ),
+    )
+
+
+GROUP_COLUMNS: tuple[Column[Group], ...] = (
+    Column("group", lambda g: g.name, least=16),
+    Column("type", lambda g: g.type, drop=2),
+    Column("state", lambda g: g.state or text.DASH, drop=1),
+    Column("lag here", lambda g: text.count(g.lag), "right"),
+    Column("behind", lambda g: text.behind(g.lag_seconds, g.lag_seconds_source), "right"),
 )
+
+
+def _replicas(topic: Topic) -> upkeep.Replication:
+    return upkeep.replication(topic.partitions)
+
+
+def _severity(topic: Topic) -> Severity:
+    return Severity.BAD if topic.problem else _replicas(topic).severity
 
 
 def _problems(topic: Topic) -> tuple[Problem, ...]:
@@ -68,7 +100,7 @@ def list_topics(run: Run) -> None:
             lists={"topics": rows},
             rows=rows,
             fields=shapes.TOPIC,
-            page=lambda width, color: table(TOPIC_COLUMNS, topics, width, color),
+            page=lambda width, color: table(TOPIC_COLUMNS, topics, width, color, _severity),
             problems=tuple(dict.fromkeys(p for t in topics for p in _problems(t))),
         ),
     )
@@ -78,13 +110,16 @@ def list_topics(run: Run) -> None:
 @click.argument("topic")
 @click.pass_obj
 def show_topic(run: Run, topic: str) -> None:
-    """One topic: partitions with leaders and offsets, and its configuration."""
-    from console.ops import inspect
+    """One topic: partitions with leaders, offsets and sizes, who reads it, how far back it goes, what holds it back."""
+    from console.ops import closely, inspect
 
     session = run.session
     session.require_kafka()
-    found = inspect.topic(session, topic)
-    rows = [shapes.topic_partition(found.name, p) for p in found.partitions]
+    view = closely.topic(session, topic)
+    found = view.topic
+    rows = [shapes.topic_partition(found.name, p, view) for p in found.partitions]
+    readers, problems = inspect.readers(session, topic)
+    bootstrap = session.settings.kafka.bootstrap if session.settings.kafka else ""
     emit(
         run,
         Answer(
@@ -92,11 +127,16 @@ def show_topic(run: Run, topic: str) -> None:
                 "topics": [shapes.topic(found)],
                 "partitions": rows,
                 "config": {name: shapes.raw(value) for name, value in found.config},
+                "size": view.size,
+                "oldest": shapes.when(view.oldest_at),
+                "replayable": upkeep.replayable(view),
+                "groups": None if readers is None else [shapes.group(g) for g in readers],
+                "transactions": [shapes.transaction(t, view.at, bootstrap) for t in view.transactions],
             },
             rows=rows,
             fields=shapes.TOPIC_PARTITION,
-            page=lambda width, color: _page(found, width, color),
-            problems=_problems(found),
+            page=lambda width, color: _page(view, readers, bootstrap, width, color),
+            problems=(*_problems(found), *view.problems, *problems),
         ),
     )
 
@@ -108,19 +148,46 @@ _TELLING = (
 """The settings that explain what people see; the rest is in `-o json`."""
 
 
-def _page(topic: Topic, width: int | None, color: bool) -> list[str]:
+def _page(
+    view: TopicView, readers: tuple[Group, ...] | None, bootstrap: str, width: int | None, color: bool
+) -> list[str]:
+    topic = view.topic
     lines = facts(
         [
             ("topic", topic.name),
             ("partitions", text.count(len(topic.partitions) or None)),
             ("replicas", text.count(_replication(topic))),
+            *([("trouble", trouble)] if (trouble := _replicas(topic).reason) else []),
             ("records", text.count(topic.records if topic.partitions else None)),
+            ("size", text.size(view.size)),
+            *([("replay", said)] if (said := upkeep.replayable(view)) else []),
             *((name, value) for name, value in topic.config if name in _TELLING),
             *([("settings", f"{len(topic.config)} in all: -o json")] if topic.config else []),
         ],
         color,
     )
-    return [*lines, "", *table(PARTITION_COLUMNS, topic.partitions, width, color)]
+    lines += transaction_lines(view.transactions, view.at, bootstrap, color)
+    lines += ["", *table(_partition_columns(view), topic.partitions, width, color, _partition_severity)]
+    if readers:
+        lines += ["", *table(GROUP_COLUMNS, readers, width, color, lambda g: g.status.severity)]
+    elif readers is not None:
+        lines += ["", styled("no group has committed on it", "dim", color)]
+    return lines
+
+
+def _partition_severity(p: TopicPartition) -> Severity:
+    return upkeep.replication((p,)).severity
+
+
+def transaction_lines(found: Sequence[OpenTransaction], now: float, bootstrap: str, color: bool) -> list[str]:
+    """Open transactions in words, each with what ends it; safe to print."""
+    lines = []
+    for t in found:
+        loud = upkeep.is_trouble(t, now, upkeep.LONG_OPEN)
+        mark = styled("▲ " if loud else "  ", "warn" if loud else None, color)
+        lines.append(mark + text.safe(upkeep.open_words(t, now)))
+        lines.append(styled(f"    {text.safe(upkeep.remedy(t, now, bootstrap))}", "dim", color))
+    return ["", *lines] if lines else []
 
 
 @command.command("browse")

@@ -15,6 +15,7 @@ from console.errors import Failed
 from console.kafka.loop import LoopThread
 from console.kafka.properties import wire
 from console.model import Check, Group, KafkaSnapshot, Problem, Topic
+from console.model_cluster import BrokersView, Held
 
 if TYPE_CHECKING:
     from console.kafka.cluster import Cluster
@@ -98,6 +99,40 @@ class KafkaClient:
             from console.kafka.closely import topic
 
             return await topic(cluster, name, deadline)
+
+        return self._run(look, timeout)
+
+    def open_transactions(self, partitions: Iterable[Partition], timeout: float | None = None) -> Held:
+        """The transactions that are open on these partitions, and whether anybody will end them (KIP-664)."""
+        wanted = list(partitions)
+
+        async def look(cluster: Cluster, deadline: float) -> Held:
+            from console.kafka.transactions import open_transactions
+
+            return await open_transactions(cluster, wanted, deadline)
+
+        return self._run(look, timeout)
+
+    def sizes(
+        self, topics: Iterable[str] | None = None, timeout: float | None = None
+    ) -> tuple[dict[Partition, int], tuple[Problem, ...]]:
+        """What each partition of these topics (None: of all) takes on its leader's disks, bytes; missing is unknown."""
+        names = None if topics is None else list(topics)
+
+        async def look(cluster: Cluster, deadline: float) -> tuple[dict[Partition, int], tuple[Problem, ...]]:
+            from console.kafka.brokers import sizes
+
+            return await sizes(cluster, await cluster.metadata(deadline, names), deadline, names)
+
+        return self._run(look, timeout)
+
+    def brokers(self, timeout: float | None = None) -> BrokersView:
+        """Every broker with what it carries, and which controller is active."""
+
+        async def look(cluster: Cluster, deadline: float) -> BrokersView:
+            from console.kafka.brokers import brokers
+
+            return await brokers(cluster, deadline)
 
         return self._run(look, timeout)
 

@@ -23,6 +23,28 @@ Partition = tuple[str, int]
 Committed = dict[Partition, int | Problem | None]
 """By partition: the committed offset, None for no commit, or why it could not be seen."""
 
+
+class ShareStart(int):
+    """Where the start of a share group stands on a partition, with what it has left by its own count.
+
+    Records after the start may have been acknowledged already.
+    """
+
+    lag: int
+
+    def __new__(cls, offset: int, lag: int) -> ShareStart:
+        """The start offset and the records left."""
+        made = super().__new__(cls, offset)
+        made.lag = lag
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        same = self.lag == other.lag if isinstance(other, ShareStart) else True
+        return same and int.__eq__(self, other) is True
+
+    __hash__ = int.__hash__
+
+
 EARLIEST, LATEST = -2, -1
 UNCOMMITTED, COMMITTED = 0, 1  # isolation levels: the high watermark, the last stable offset
 _GROUPS_A_REQUEST = 500  # 5,000 at once hold the loop for 90 to 190 ms
@@ -83,7 +105,10 @@ async def share_committed(
     deadline: float,
     found: Callable[[str, Committed | int], None],
 ) -> None:
-    """The start offsets of share groups (KIP-932), -1 before the first delivery; as `groups_committed`."""
+    """The start offsets of share groups (KIP-932), -1 before the first delivery; as `groups_committed`.
+
+    Where the broker tells what a group has left by its own count (KIP-1226), they are `ShareStart`.
+    """
     await _in_batches(cluster, broker, DESCRIBE_SHARE_GROUP_OFFSETS, "start_offset", groups, deadline, found)
 
 
@@ -119,7 +144,8 @@ def _committed(topics: Iterable[Any], field: str) -> Committed:
             if p.error_code:
                 found[key] = codes.problem(where(key), p.error_code)
             elif offset >= 0:
-                found[key] = offset
+                lag = getattr(p, "lag", -1)  # of share groups alone
+                found[key] = offset if lag < 0 else ShareStart(offset, lag)
             elif offset == -1:
                 found[key] = None
             else:

@@ -239,6 +239,9 @@ def _aged(old: Group, why: Problem) -> tuple[GroupPartition, ...] | None:
 _ROW = maker(GroupPartition, *["topic", "partition", "leader", "start", "committed", "end", "stable_end", "problem"])
 
 
+_COUNTED = changer(GroupPartition, "committed", "own_lag")
+
+
 def partitions(
     metadata: Metadata, committed: Committed, reaches: Mapping[Partition, Reach], more: Iterable[str] = ()
 ) -> tuple[GroupPartition, ...]:
@@ -263,7 +266,8 @@ def partitions(
                 leader = metadata.leader(name, number)
             elif problem is None:
                 problem = offsets.without_leader(metadata, key)
-            rows.append(_ROW(name, number, leader, far.start, offset, far.end, far.stable_end, problem))
+            row = _ROW(name, number, leader, far.start, offset, far.end, far.stable_end, problem)
+            rows.append(_COUNTED(row, int(offset), offset.lag) if isinstance(offset, offsets.ShareStart) else row)
     return tuple(rows)
 
 

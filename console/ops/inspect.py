@@ -20,6 +20,7 @@ from console.model import (
     Group,
     KafkaSnapshot,
     Message,
+    Problem,
     Queue,
     SqsSnapshot,
     Status,
@@ -170,6 +171,25 @@ def topics(session: Session, timeout: float | None = None) -> tuple[Topic, ...]:
     now = time.time()
     patterns = session.settings.dead_letter_topics
     return tuple(_topic(t, patterns, session, now) for t in session.require_kafka().topics(timeout=timeout))
+
+
+def readers(
+    session: Session, topic: str, timeout: float | None = None
+) -> tuple[tuple[Group, ...] | None, tuple[Problem, ...]]:
+    """The groups that have commits or members on a topic, each with its partitions there alone, the worst first.
+
+    None when the cluster's groups could not be seen.
+    """
+    try:
+        seen = kafka(session, timeout)
+    except LogqError as error:
+        return None, (Problem("groups", "UNKNOWN", f"which groups read it could not be seen: {error}"),)
+    found = [
+        replace(g, partitions=tuple(p for p in g.partitions or () if p.topic == topic))
+        for g in seen.groups
+        if topic in g.topics
+    ]
+    return tuple(sorted(found, key=lambda g: (-g.status.rank, -(g.lag or 0), g.name))), seen.problems
 
 
 def queue(session: Session, name: str, timeout: float | None = None) -> Queue:

@@ -12,6 +12,7 @@ from console.model import Group, Member, Problem
 from console.ops.command import command_line
 from console.ops.offsets import Position, ResetEntry, Strategy, TopicPartition, entry
 from console.text import plural
+from console.upkeep import reset_refusal
 
 if TYPE_CHECKING:
     from console.ops.session import Session
@@ -22,10 +23,6 @@ Selection = Sequence[tuple[str, tuple[int, ...] | None]]
 MEMBERS_NAMED = 4
 EMPTY_STATES = ("empty", "dead")
 UNDECIDED = "UNSTABLE_OFFSET_COMMIT"
-_FOREIGN = {
-    "share": "a share group keeps no such offsets; Kafka's kafka-share-groups --reset-offsets moves its start",
-    "streams": "a streams group also has state to reset; use Kafka's kafka-streams-groups --reset-offsets",
-}
 
 
 class InUse(Refused):
@@ -81,8 +78,8 @@ def plan(
     groups, `UsageError` when there is nothing to reset, `Unreachable`.
     """
     seen = group_now(session, group, create)
-    if seen.type in _FOREIGN:
-        raise Refused(f"group {group!r} is a {seen.type} group: {_FOREIGN[seen.type]}")
+    if foreign := reset_refusal(seen.type):
+        raise Refused(f"group {group!r} is a {seen.type} group: {foreign}")
     positions = _positions(session, seen, strategy, selection)
     if not positions:
         raise UsageError(f"group {group!r} has no commits to start from: name topics with --topic TOPIC")

@@ -7,10 +7,11 @@ from typing import Final, Literal
 
 Section = Literal["Move", "Look", "Change", "Go to", "Demo"]
 Scope = Literal[
-    "home", "group", "topics", "topic", "queue", "dlqs", "dlq", "messages", "browse", "jobs", "job", "doctor", "help"
-]
+    "home", "group", "topics", "topic", "brokers", "queue", "dlqs", "dlq", "messages", "browse", "jobs", "job",
+    "doctor", "help",
+]  # fmt: skip
 
-LISTS: Final = frozenset({"home", "group", "topics", "topic", "dlqs", "dlq", "messages", "browse", "jobs"})
+LISTS: Final = frozenset({"home", "group", "topics", "topic", "brokers", "dlqs", "dlq", "messages", "browse", "jobs"})
 ALL: Final = frozenset(LISTS | {"queue", "job", "doctor", "help"})
 
 

@@ -243,6 +243,14 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action("queues", (), "queues", "SQS queues, or one by name", "Go to", commands=("queues", "queue")),
     Action("topics", ("T",), "topics", "Kafka's topics, or one by name", "Go to", commands=("topics", "topic")),
     Action(
+        "brokers",
+        (),
+        "brokers",
+        "Kafka's brokers: what they lead, hold and lack",
+        "Go to",
+        commands=("brokers", "broker"),
+    ),
+    Action(
         "dlqs",
         ("D",),
         "all dead letters",

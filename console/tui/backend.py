@@ -27,6 +27,7 @@ from console.model import (
     SqsSnapshot,
     Topic,
 )
+from console.model_cluster import BrokersView, Held, TopicView
 from console.ops.command import command_line
 from console.ops.plan import PlanView
 from console.ops.session import Session
@@ -164,6 +165,30 @@ class Backend:
     def topic(self, name: str) -> Topic:
         """One topic with its configuration."""
         return cast(Topic, self.inspect.topic(self.session, name))
+
+    def held_back(self, group: Group) -> Held:
+        """The open transactions that hold a group's last stable offsets back."""
+        from console.ops import closely
+
+        return closely.held_back(self.session, group)
+
+    def topic_view(self, name: str) -> TopicView:
+        """One topic with its configuration, sizes, oldest records and open transactions."""
+        from console.ops import closely
+
+        return closely.topic(self.session, name)
+
+    def topic_sizes(self) -> dict[str, int]:
+        """Bytes by topic; what is missing is unknown."""
+        from console.ops import closely
+
+        return closely.sizes(self.session)
+
+    def brokers(self, snapshot: KafkaSnapshot | None) -> BrokersView:
+        """Every broker with what it carries; the groups it coordinates are those of the picture."""
+        from console.ops import closely
+
+        return closely.brokers(self.session, snapshot)
 
     def queue(self, name: str) -> Queue:
         """One queue with all its attributes."""

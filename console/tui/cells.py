@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from console import text
+from console import text, upkeep
 from console.model import Attention, DeadLetters, GroupPartition, Job, Message, Severity, Status, Topic
 from console.tui.theme import SIGNS, loudness
 from console.tui.view import GroupRow, QueueRow
@@ -153,10 +153,8 @@ def partition_cell(p: GroupPartition, column: str) -> Text:
 
 def topic_cell(topic: Topic, column: str) -> Text:
     """A cell of the topic list."""
-    offline = [p for p in topic.partitions if p.leader is None]
-    severity = Severity.BAD if offline or topic.problem else Severity.OK
-    if topic.dead_letter and topic.records:
-        severity = Severity.BAD
+    replicas = upkeep.replication(topic.partitions)
+    severity = Severity.BAD if topic.problem or (topic.dead_letter and topic.records) else replicas.severity
     if column == "sign":
         return sign(severity)
     if column == "name":
@@ -171,9 +169,7 @@ def topic_cell(topic: Topic, column: str) -> Text:
         return muted("dead letters" if topic.dead_letter else "internal" if topic.internal else "")
     if topic.problem:
         return Text(text.safe(topic.problem.message, 400), style="$bad")
-    if offline:
-        return Text(f"{text.plural(len(offline), 'partition')} without a leader", style="$bad")
-    return Text("")
+    return Text(replicas.reason, style=loudness(replicas.severity, "$muted"))
 
 
 def message_cell(message: Message, column: str) -> Text:

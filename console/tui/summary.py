@@ -8,14 +8,20 @@ from rich.text import Text
 from textual.strip import Strip
 from textual.widget import Widget
 
-from console.model import Severity
-from console.text import safe
+from console import upkeep
+from console.config import Settings
+from console.model import Problem, Severity
+from console.model_cluster import OpenTransaction
+from console.text import count, safe
 from console.tui.theme import SIGNS, Meaning, loudness
 from widgets.paint import Palette, fit, harmless, pieces
 
+LEAST_FOLD = 20
+"""Below this width (cells) nothing is folded: a word a line is no help."""
+
 
 class Summary(Widget):
-    """Lines of styled text, as high as there are lines."""
+    """Lines of styled text, as high as there are lines; those with `no_wrap` False go on in the next line."""
 
     DEFAULT_CSS = """
     Summary { height: auto; width: 1fr; }
@@ -25,16 +31,29 @@ class Summary(Widget):
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
+        self._given: tuple[Text, ...] = ()
         self._lines: tuple[Text, ...] = ()
         self._palette: Palette | None = None
 
     def show(self, lines: Sequence[Text]) -> None:
         """Show these lines."""
-        shown = tuple(line for line in lines if line.plain)
+        self._given = tuple(line for line in lines if line.plain)
+        self._fold()
+
+    def _fold(self) -> None:
+        room = self.content_size.width - 1
+        shown: list[Text] = []
+        for line in self._given:
+            fits = line.no_wrap is not False or room < LEAST_FOLD or line.cell_len <= room
+            shown += [line] if fits else line.wrap(self.app.console, room)
         taller = len(shown) != len(self._lines)
-        self._lines = shown
+        self._lines = tuple(shown)
         self.styles.height = len(shown)
         self.refresh(layout=taller)
+
+    def on_resize(self) -> None:
+        """Another width: what goes on in the next line does so elsewhere."""
+        self._fold()
 
     def plain(self) -> str:
         """What is shown, without colours."""
@@ -80,3 +99,33 @@ def facts(*pairs: tuple[str, str | Text]) -> Text:
         line.append(f"{label} ", style="$muted")
         line.append_text(shown)
     return line
+
+
+def folding(words: str, style: str) -> Text:
+    """A line of a summary that goes on in the next one where it is too long; `words` are safe text."""
+    return Text(words, style=style, no_wrap=False)
+
+
+MOST_LINES = 3
+"""How many transactions or problems are told in full; of more, how many there are."""
+
+
+def transaction_lines(found: Sequence[OpenTransaction], now: float, settings: Settings) -> list[Text]:
+    """Open transactions in words, each with what ends it on a line of its own."""
+    bootstrap = settings.kafka.bootstrap if settings.kafka is not None else ""
+    lines = []
+    ranked = sorted(found, key=lambda t: not upkeep.is_trouble(t, now, upkeep.LONG_OPEN))
+    for t in ranked[:MOST_LINES]:
+        severity = Severity.WARN if upkeep.is_trouble(t, now, upkeep.LONG_OPEN) else Severity.OK
+        line = folding(f"{SIGNS[severity]} " if severity else "", f"bold {loudness(severity)}")
+        line.append(safe(upkeep.open_words(t, now), 400), style="$foreground" if severity else "$muted")
+        ends = safe(upkeep.remedy(t, now, bootstrap), 400)
+        lines += [line, folding(f"  {ends}", "$key" if severity else "$muted")]
+    if len(found) > MOST_LINES:
+        lines.append(Text(f"  … {count(len(found) - MOST_LINES)} more open transactions", style="$muted"))
+    return lines
+
+
+def problem_lines(problems: Sequence[Problem]) -> list[Text]:
+    """What could not be seen, a line each."""
+    return [folding(f"▲ {safe(p.where, 80)}: {safe(p.message, 300)}", "$warn") for p in problems[:MOST_LINES]]

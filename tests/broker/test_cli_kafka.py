@@ -34,6 +34,10 @@ GROUP = {
     "lost",
     "no_commit",
     "topics",
+    "produced_rate",
+    "consumed_rate",
+    "rate_seconds",
+    "eta_seconds",
 }
 PARTITION = {
     "topic",
@@ -99,7 +103,7 @@ def test_group_show_has_partitions_and_members(kafka: str, seen: tuple[str, str]
         found = logq("-b", kafka, "group", "show", group, "-o", "json").json
     finally:
         consumer.close()
-    assert set(found) == {"schema", "at", "problems", "groups", "partitions", "members"}
+    assert set(found) == {"schema", "at", "problems", "groups", "partitions", "members", "transactions"}
     first = found["partitions"][0]
     assert set(first) == PARTITION
     assert {k: first[k] for k in ("topic", "partition", "start", "committed", "end", "lag", "lost")} == {

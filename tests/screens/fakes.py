@@ -28,6 +28,7 @@ from console.model import (
     Member,
     Message,
     Outcome,
+    Problem,
     Progress,
     Queue,
     SqsSnapshot,
@@ -35,6 +36,7 @@ from console.model import (
     Topic,
     TopicPartition,
 )
+from console.model_cluster import BrokerLoad, BrokersView, Held, TopicView
 from console.ops import clusters, inspect
 from console.ops.browse_pages import OnBatch, Reading, Toward, Window, Wish, joined
 from console.ops.browse_range import Edges
@@ -205,6 +207,27 @@ def sqs_snapshot(found: tuple[Queue, ...] | None = None, at: float = NOW, **more
     return SqsSnapshot(at=at, region="eu-west-1", queues=queues() if found is None else found, requests=9, **more)
 
 
+def broker_view() -> BrokersView:
+    """Three brokers, one of them away."""
+    known = [
+        BrokerLoad(
+            Broker(i, "10.0.0.1", 9090 + i, f"eu-west-1{'abc'[i - 1]}", reachable=True),
+            controller=i == 1,
+            leads=30,
+            replicas=60,
+            under_replicated=30,
+            groups=5,
+            size=1_200_000_000 + i,
+            total=100_000_000_000,
+            free=60_000_000_000,
+        )
+        for i in (1, 2)
+    ]
+    down = Problem("broker 3", "DOWN", "not in the cluster now (down or fenced)")
+    away = BrokerLoad(Broker(3, "", 0, reachable=False), controller=False, replicas=60, behind=60, problem=down)
+    return BrokersView(NOW, "K8s0XmqLQRy9sT0nBz4aXQ", 1, (*known, away), (down,))
+
+
 def settings(tmp: Path | None = None, **more: Any) -> Settings:
     """Settings that name both sides and connect to nothing."""
     return Settings(
@@ -367,6 +390,8 @@ class FakeBackend(Backend):
         self.followed = threading.Event()
         self.letters = letters()
         self.redriven: frozenset[str] = frozenset()
+        self.held = Held()
+        self.broker_view = broker_view()
         self.cost = ("looking costs one of 3 attempts", False)
         self.found_jobs: tuple[Job, ...] = (job(), job("interrupted", id="redrive-20261123-142000-x1y2", kind="redrive",
                                              source="sqs:image-resize-jobs-dlq", target="sqs:image-resize-jobs",
@@ -375,6 +400,26 @@ class FakeBackend(Backend):
         self.go_on.set()
         self.outcome = Outcome("reset-20261123-142207-aaaa", "done", 6, lines=("6 partitions committed and read back",))
         self.error: Exception | None = None
+
+    def held_back(self, group: Group) -> Held:
+        return self.held
+
+    def topic_view(self, name: str) -> TopicView:
+        topic = self.topic(name)
+        numbers = [p.partition for p in topic.partitions]
+        return TopicView(
+            topic,
+            NOW,
+            sizes=tuple((n, 5_000_000 + n) for n in numbers),
+            oldest=tuple((n, NOW - 530_000 + 60 * n) for n in numbers),
+            transactions=self.held.transactions,
+        )
+
+    def topic_sizes(self) -> dict[str, int]:
+        return {"orders": 30_000_015, "invoices": 4_200_000}
+
+    def brokers(self, snapshot: KafkaSnapshot | None) -> BrokersView:
+        return self.broker_view
 
     def dead_letter(self, target: str, force: bool = False, again: bool = True) -> inspect.DeadLetterView:
         self.asked.append(("dead_letter", target))

@@ -11,6 +11,7 @@ from console.errors import Unreachable
 from console.ops.browse_pages import Wish
 from console.tui.actions import ACTIONS, registry
 from console.tui.screens.base import ConsoleScreen
+from console.tui.screens.brokers import BrokersScreen
 from console.tui.screens.browse import BrowseScreen
 from console.tui.screens.catalog import _GO
 from console.tui.screens.dlq import DlqScreen
@@ -26,8 +27,8 @@ from console.tui.screens.queue import QueueScreen
 from console.tui.screens.topic import TopicScreen, TopicsScreen
 
 ALL = (
-    HomeScreen, GroupScreen, TopicsScreen, TopicScreen, QueueScreen, DlqsScreen, DlqScreen, MessagesScreen,
-    BrowseScreen, JobsScreen, JobScreen, DoctorScreen, HelpScreen,
+    HomeScreen, GroupScreen, TopicsScreen, TopicScreen, BrokersScreen, QueueScreen, DlqsScreen, DlqScreen,
+    MessagesScreen, BrowseScreen, JobsScreen, JobScreen, DoctorScreen, HelpScreen,
 )  # fmt: skip
 
 
@@ -190,6 +191,7 @@ PLACES: tuple[tuple[str, type[ConsoleScreen]], ...] = (
     ("topics", TopicsScreen), ("topic orders", TopicScreen), ("group analytics", GroupScreen),
     ("queue webhooks", QueueScreen), ("queue emails-dlq.fifo", DlqScreen), ("dlqs", DlqsScreen),
     ("dlq orders.DLT", DlqScreen), ("jobs", JobsScreen), ("doctor", DoctorScreen), ("help", HelpScreen),
+    ("brokers", BrokersScreen),
     ("groups", HomeScreen), ("queues", HomeScreen), ("home", HomeScreen), ("topi", TopicsScreen),
 )  # fmt: skip
 

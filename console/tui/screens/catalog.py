@@ -38,7 +38,7 @@ def screen_for(subject: Subject) -> ConsoleScreen | None:
         case "job" if isinstance(subject.item, Job):
             return JobScreen(job=subject.item)
         case "broker" | "connection":
-            return DoctorScreen()
+            return DoctorScreen()  # why it does not answer; what it carries is `:brokers`
     return None
 
 
@@ -151,6 +151,12 @@ def _go_topics(app: LogqApp, name: str) -> None:
         app.push_screen(TopicsScreen())
 
 
+def _go_brokers(app: LogqApp, rest: str) -> None:
+    from console.tui.screens.brokers import BrokersScreen
+
+    app.push_screen(BrokersScreen())
+
+
 def _go_dlqs(app: LogqApp, name: str) -> None:
     from console.tui.screens.dlq import DlqScreen
     from console.tui.screens.dlqs import DlqsScreen
@@ -244,6 +250,7 @@ _GO: dict[str, Callable[[LogqApp, str], None]] = {
     "groups": _side("kafka"),
     "queues": _side("sqs"),
     "topics": _go_topics,
+    "brokers": _go_brokers,
     "dlqs": _go_dlqs,
     "jobs": _go_jobs,
     "doctor": _go_doctor,

@@ -8,14 +8,15 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 
-from console import health, text
+from console import health, text, upkeep
 from console.model import Group, GroupPartition, Member, Severity
+from console.model_cluster import Held
 from console.text import safe
 from console.tui import cells, flows, replay_form, reset_form
 from console.tui.pane import Pane
 from console.tui.screens.base import ConsoleScreen
 from console.tui.subject import Subject
-from console.tui.summary import Summary, facts, headline
+from console.tui.summary import Summary, facts, folding, headline, problem_lines, transaction_lines
 from console.tui.view import SortColumn, worst
 from widgets.grid import Column
 
@@ -53,6 +54,9 @@ MEMBER_SORTS: Mapping[str, SortColumn[Member]] = {
     "client": SortColumn(lambda member: member.client_id),
     "partitions": SortColumn(lambda member: assigned(member), largest_first=True),
 }
+
+
+_NOTHING_HELD = Held()
 
 
 def assigned(member: Member) -> int:
@@ -115,10 +119,15 @@ class GroupScreen(ConsoleScreen):
             id="members",
         )
 
-    def look(self) -> Callable[[], Group]:
-        """The group, with members and record times."""
+    def look(self) -> Callable[[], tuple[Group, Held]]:
+        """The group, with members and record times, and who holds its last stable offsets back."""
         name, backend = self.group_name, self.console.backend
-        return lambda: backend.group(name)
+
+        def call() -> tuple[Group, Held]:
+            group = backend.group(name)
+            return group, backend.held_back(group)
+
+        return call
 
     def store_changed(self) -> None:
         """Until the group itself was looked at, what the last picture of all groups knew of it."""
@@ -128,12 +137,12 @@ class GroupScreen(ConsoleScreen):
                 if row.name == self.group_name:
                     self._show(row.group)
 
-    def seen(self, value: Group) -> None:
+    def seen(self, value: tuple[Group, Held]) -> None:
         """Show the group."""
-        self.group = value
-        self._show(value)
+        self.group, held = value
+        self._show(self.group, held)
 
-    def _show(self, group: Group) -> None:
+    def _show(self, group: Group, held: Held = _NOTHING_HELD) -> None:
         severity = group.status.severity
         lost = group.lost
         self.query_one(Summary).show(
@@ -146,11 +155,13 @@ class GroupScreen(ConsoleScreen):
                     ("in/s", text.rate(group.produced_rate)),
                     ("out/s", text.rate(group.consumed_rate)),
                     ("over", text.duration(group.rate_seconds) if group.rate_seconds else ""),
-                    ("catches up", catches_up(group)),
+                    ("catches up", health.catches_up(group)),
                     ("lost", cells.number(lost, Severity.BAD) if lost else ""),
                     ("no commit", text.plural(group.no_commit, "partition") if group.no_commit else ""),
                 ),
-                *(Text(f"▲ {safe(p.where, 80)}: {safe(p.message, 300)}", style="$warn") for p in group.problems[:3]),
+                folding(safe(upkeep.type_limits(group.type), 300), "$muted"),
+                *transaction_lines(held.transactions, self.console.clock(), self.console.settings),
+                *problem_lines((*group.problems, *held.problems)),
             )
         )
         partitions: Pane[GroupPartition] = self.query_one("#partitions", Pane)
@@ -214,11 +225,3 @@ class GroupScreen(ConsoleScreen):
     def do_copy(self) -> None:
         """Copy the group's name."""
         self.console.copy(self.group_name, "the group's name")
-
-
-def catches_up(group: Group) -> str:
-    """When the group will have caught up at the rates seen, in words; "" when there is nothing to catch up."""
-    if not group.lag or group.consumed_rate is None:
-        return ""
-    left = health.eta(group)
-    return "never at this rate" if left is None else "in ~" + text.duration(left)

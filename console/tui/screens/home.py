@@ -284,10 +284,10 @@ class HomeScreen(ConsoleScreen):
         return Text(f"{key} {action.label}" if action.keys else key, style="bold $key")
 
     def do_open(self) -> None:
-        """Open what the cursor is on; a connection in trouble opens the doctor."""
+        """Open what the cursor is on; a connection in trouble opens the doctor, a broker the list of brokers."""
         found = self.subject()
         if found is not None and found.kind in ("connection", "broker"):
-            self.console.run_command("doctor")
+            self.console.run_command("doctor" if found.kind == "connection" else "brokers")
         else:
             super().do_open()
 

@@ -8,8 +8,9 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 
-from console import text
+from console import text, upkeep
 from console.model import Severity, Topic, TopicPartition
+from console.model_cluster import TopicView
 from console.ops.browse_pages import Wish
 from console.text import safe
 from console.tui import cells, flows, replay_form
@@ -17,7 +18,7 @@ from console.tui.pane import Pane
 from console.tui.screens.base import ConsoleScreen
 from console.tui.screens.browse import BrowseScreen
 from console.tui.subject import Kind, Subject
-from console.tui.summary import Summary, facts, headline
+from console.tui.summary import Summary, facts, folding, headline, problem_lines, transaction_lines
 from console.tui.view import GROUP_SORTS, GroupRow, SortColumn
 from widgets.grid import Column
 
@@ -28,7 +29,8 @@ TOPIC_COLUMNS = (
     Column("partitions", "partitions", 10, align="right", sortable=True),
     Column("records", "records", 13, align="right", sortable=True),
     Column("in", "in/s", 7, align="right", sortable=True),
-    Column("note", "", 12, flex=1, drop=2),
+    Column("size", "size", 9, align="right", drop=4, sortable=True),
+    Column("note", "", 12, flex=3, drop=2),
 )
 TOPIC_SORTS: Mapping[str, SortColumn[Topic]] = {
     "name": SortColumn(lambda topic: (topic.internal, topic.name)),
@@ -45,12 +47,14 @@ PARTITION_COLUMNS = (
     Column("start", "start", 12, align="right"),
     Column("end", "end", 12, align="right"),
     Column("records", "records", 12, align="right", sortable=True),
+    Column("size", "size", 9, align="right", drop=4, sortable=True),
+    Column("oldest", "oldest", 7, align="right", drop=5, sortable=True),
     Column("open", "open txn", 8, align="right", drop=2),
     Column("note", "", 10, flex=1, drop=1),
 )
 PARTITION_SORTS: Mapping[str, SortColumn[TopicPartition]] = {
     "partition": SortColumn(lambda p: p.partition),
-    "records": SortColumn(lambda p: records(p), largest_first=True),
+    "records": SortColumn(upkeep.held, largest_first=True),
     "leader": SortColumn(lambda p: p.leader),
 }
 GROUP_COLUMNS = (
@@ -76,52 +80,70 @@ def topic_subject(topic: Topic) -> Subject:
     return Subject(kind, topic.name, topic, f"kafka:{topic.name}")
 
 
-def records(p: TopicPartition) -> int | None:
-    """How many offsets a partition holds, None when unknown."""
-    return None if p.start is None or p.end is None else p.end - p.start
-
-
 def partition_cell(p: TopicPartition, column: str) -> Text:
     """A cell of a topic's partitions."""
-    severity = Severity.BAD if p.leader is None else Severity.WARN if len(p.isr) < len(p.replicas) else Severity.OK
+    severity = upkeep.replication((p,)).severity
     if column == "sign":
         return cells.sign(severity)
     if column == "partition":
         return Text(str(p.partition), style="$foreground")
     if column == "leader":
         return Text("none", style="bold $bad") if p.leader is None else cells.muted(str(p.leader))
-    if column in ("replicas", "isr"):
-        ids = p.replicas if column == "replicas" else p.isr
-        return cells.muted(",".join(map(str, ids)) or text.DASH)
+    if column == "replicas":
+        return cells.muted(",".join(map(str, p.replicas)) or text.DASH)
     if column in ("start", "end"):
         return cells.number(p.start if column == "start" else p.end, rest="$muted")
     if column == "records":
-        return cells.number(records(p))
+        return cells.number(upkeep.held(p))
     if column == "open":
         held = None if p.stable_end is None or p.end is None else p.end - p.stable_end
         return cells.number(held, Severity.WARN if held else Severity.OK, "$faint")
-    return Text(safe(p.problem.message, 300) if p.problem else "", style="$warn")
+    if column == "isr":
+        return Text(
+            ",".join(map(str, p.isr)) or text.DASH, style="bold $warn" if severity >= Severity.WARN else "$muted"
+        )
+    return Text(safe(p.problem.message if p.problem else upkeep.replication((p,)).reason, 300), style="$warn")
 
 
 class TopicsScreen(ConsoleScreen):
-    """All topics of the last picture."""
+    """All topics of the last picture; what they take on disk is asked every half minute."""
 
     scope: ClassVar[str] = "topics"
+    every: ClassVar[float] = 30.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sizes: Mapping[str, int] = {}
+
+    def _cell(self, topic: Topic, column: str) -> Text:
+        return (
+            cells.muted(text.size(self._sizes.get(topic.name))) if column == "size" else cells.topic_cell(topic, column)
+        )
 
     def compose_body(self) -> ComposeResult:
         """One list."""
         yield Pane(
             "kafka topics",
             TOPIC_COLUMNS,
-            cells.topic_cell,
+            self._cell,
             lambda topic: topic.name,
             topic_subject,
             lambda topic: f"{topic.name} {'internal' if topic.internal else ''}".casefold(),
-            TOPIC_SORTS,
+            {**TOPIC_SORTS, "size": SortColumn(lambda topic: self._sizes.get(topic.name), largest_first=True)},
             hue="$kafka",
             placeholder="no topics",
             id="topics",
         )
+
+    def look(self) -> Callable[[], Mapping[str, int]] | None:
+        """What every topic takes on disk."""
+        return self.console.backend.topic_sizes if self.console.store.links["kafka"].configured else None
+
+    def seen(self, value: Mapping[str, int]) -> None:
+        """Show the sizes."""
+        self._sizes = value
+        pane: Pane[Topic] = self.query_one("#topics", Pane)
+        pane.rearrange()
 
     def store_changed(self) -> None:
         """Show the newest picture's topics."""
@@ -156,6 +178,15 @@ class TopicScreen(ConsoleScreen):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.topic_name = name
+        self._sizes: Mapping[int, int] = {}
+        self._ages: Mapping[int, float] = {}
+
+    def _cell(self, p: TopicPartition, column: str) -> Text:
+        if column == "size":
+            return cells.muted(text.size(self._sizes.get(p.partition)))
+        if column == "oldest":
+            return cells.muted(text.duration(self._ages.get(p.partition)))
+        return partition_cell(p, column)
 
     @property
     def crumb(self) -> str:
@@ -168,11 +199,15 @@ class TopicScreen(ConsoleScreen):
         yield Pane(
             "partitions",
             PARTITION_COLUMNS,
-            partition_cell,
+            self._cell,
             lambda p: str(p.partition),
             lambda p: Subject("topic", self.topic_name, p, f"kafka:{self.topic_name}"),
             lambda p: f"{p.partition} {p.leader}".casefold(),
-            PARTITION_SORTS,
+            {
+                **PARTITION_SORTS,
+                "size": SortColumn(lambda p: self._sizes.get(p.partition), largest_first=True),
+                "oldest": SortColumn(lambda p: self._ages.get(p.partition), largest_first=True),
+            },
             hue="$kafka",
             id="partitions",
         )
@@ -189,33 +224,38 @@ class TopicScreen(ConsoleScreen):
             id="groups",
         )
 
-    def look(self) -> Callable[[], Topic]:
-        """The topic with its configuration."""
+    def look(self) -> Callable[[], TopicView]:
+        """The topic with its configuration, sizes, oldest records and open transactions."""
         name, backend = self.topic_name, self.console.backend
-        return lambda: backend.topic(name)
+        return lambda: backend.topic_view(name)
 
-    def seen(self, value: Topic) -> None:
+    def seen(self, value: TopicView) -> None:
         """Show the topic."""
-        config = dict(value.config)
+        topic = value.topic
+        config = dict(topic.config)
         known = [(key, _config(key, config[key])) for key in SHOWN_CONFIG if key in config]
-        offline = sum(1 for p in value.partitions if p.leader is None)
-        severity = Severity.BAD if offline else Severity.OK
-        reason = f"{text.plural(offline, 'partition')} without a leader" if offline else ""
+        replicas = upkeep.replication(topic.partitions)
+        self._sizes = dict(value.sizes)
+        self._ages = {number: max(0.0, value.at - at) for number, at in value.oldest}
         self.query_one(Summary).show(
             (
-                headline(value.name, severity, reason, "$kafka"),
+                headline(topic.name, replicas.severity, replicas.reason, "$kafka"),
                 facts(
-                    ("partitions", text.count(len(value.partitions))),
-                    ("records", text.count(value.records)),
-                    ("in/s", text.rate(value.produced_rate)),
-                    ("kind", "dead letters" if value.dead_letter else "internal" if value.internal else ""),
+                    ("partitions", text.count(len(topic.partitions))),
+                    ("records", text.count(topic.records)),
+                    ("size", text.size(value.size)),
+                    ("in/s", text.rate(topic.produced_rate)),
+                    ("kind", "dead letters" if topic.dead_letter else "internal" if topic.internal else ""),
                 ),
+                folding(safe(upkeep.replayable(value), 300), "$foreground"),
                 facts(*known[:4]),
                 facts(*known[4:]),
+                *transaction_lines(value.transactions, value.at, self.console.settings),
+                *problem_lines(value.problems),
             )
         )
         pane: Pane[TopicPartition] = self.query_one("#partitions", Pane)
-        pane.show(value.partitions)
+        pane.show(topic.partitions)
 
     def store_changed(self) -> None:
         """The groups that have partitions on it."""
