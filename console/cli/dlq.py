@@ -148,7 +148,7 @@ def show_dlq(run: Run, dlq: str, limit: int, where: str | None, by: tuple[str, .
 
 
 def _counted(names: tuple[tuple[str, int], ...]) -> str:
-    shown = ", ".join(f"{name} {text.count(number)}" for name, number in names[:6])
+    shown = ", ".join(f"{name} ×{text.count(number)}" for name, number in names[:6])
     return (shown + (f" and {len(names) - 6:,} more" if len(names) > 6 else "")) or text.DASH
 
 

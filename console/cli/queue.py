@@ -151,6 +151,9 @@ def peek_queue(run: Run, queue: str, most: int, force: bool, where: str | None, 
     if spooled:
         seen = inspect.kept(session, queue, fits)
     else:
+        before = inspect.budget(session, queue)
+        if before.max_receive is not None and not before.refuse:
+            note(before.note)  # said before it is spent
         with counting() as seen_so_far:
             seen = inspect.peek(session, queue, most, force=force, where=fits, on_progress=seen_so_far)
     rows = [shapes.opened(m) for m in seen.messages]

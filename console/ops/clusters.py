@@ -33,6 +33,7 @@ _VARIABLES = (
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "<hex>"),
     (re.compile(r"\b(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{8,}\b"), "<hex>"),
     (re.compile(r"\b[\w.-]*\d[\w.-]*@[\w.-]+\b"), "<address>"),
+    (re.compile(r"\b\d+x\d+\b"), "<n>x<n>"),
     (re.compile(r"\b([A-Za-z]+[-_])?\d[\d,._]*"), r"\1<n>"),
 )
 

@@ -33,7 +33,8 @@ from console.text import duration
 if TYPE_CHECKING:
     from console.ops.redrive_filter import Where
     from console.ops.session import Session
-    from console.sqs.peek import Peek
+    from console.ops.spool import Swept
+    from console.sqs.peek import Budget, Peek
 
 REOPENED_S = 3_600.0
 """How old a look may be that a screen shows again instead of receiving anew; its age is said."""
@@ -226,8 +227,15 @@ def peek(
         found = client.peek(name, max_messages, force=force, timeout=timeout, on_progress=on_progress)
         session.spool.put(url, found, max_messages)
     else:
-        found = replace(kept.peek, note=f"{kept.peek.note}; read {duration(time.time() - kept.at)} ago")
+        found = _aged(kept)
     return _fitting(found, where)
+
+
+def budget(session: Session, name: str, timeout: float | None = None) -> Budget:
+    """How many looks the messages of a queue bear, as far as known before one. Receives nothing; raises `NotFound`."""
+    name = name.removeprefix("sqs:")
+    client = session.require_sqs(name)
+    return client.peek_budget(client.queue(name, timeout))
 
 
 def kept(session: Session, name: str, where: Where | None = None) -> Peek:
@@ -236,7 +244,14 @@ def kept(session: Session, name: str, where: Where | None = None) -> Peek:
     found = session.spool.get(session.require_sqs(name).url(name))
     if found is None:
         raise NotFound(f"no look at {name} of the last day is kept; logq queue peek {name} takes one")
-    return _fitting(replace(found.peek, note=f"{found.peek.note}; read {duration(time.time() - found.at)} ago"), where)
+    return _fitting(_aged(found), where)
+
+
+def _aged(found: Swept) -> Peek:
+    """A look of before, its note saying how old it is."""
+    age = time.time() - found.at
+    when = f"{duration(age)} ago" if age >= 1 else "just now"
+    return replace(found.peek, note=f"{found.peek.note}; read {when}")
 
 
 def _fitting(found: Peek, where: Where | None) -> Peek:

@@ -38,9 +38,12 @@ class Cadence(Generic[K]):
     def __init__(self) -> None:
         self._seen: dict[K, _Seen] = {}
 
-    def due(self, queues: Iterable[K], visible: Collection[str], now: float) -> list[K]:
-        """Those of the queues that should be looked at now; a queue never looked at always is."""
-        return [queue for queue in queues if self._is_due(queue, queue in visible, now)]
+    def due(self, queues: Iterable[K], visible: Collection[str], now: float, awaited: Collection[str] = ()) -> list[K]:
+        """Those of the queues that should be looked at now; a queue never looked at always is.
+
+        `awaited` are those off the screen whose pause does not grow, however quiet they are: dead-letter queues.
+        """
+        return [queue for queue in queues if self._is_due(queue, queue in visible, queue in awaited, now)]
 
     def saw(self, queue: K, counts: object, now: float) -> None:
         """Note a look; `counts` is anything that compares equal while nothing has changed. A failure is a change."""
@@ -61,14 +64,14 @@ class Cadence(Generic[K]):
         """Forget all others: they are gone."""
         self._seen = {queue: seen for queue, seen in self._seen.items() if queue in queues}
 
-    def _is_due(self, queue: K, visible: bool, now: float) -> bool:
+    def _is_due(self, queue: K, visible: bool, awaited: bool, now: float) -> bool:
         known = self._seen.get(queue)
         if known is None:
             return True
         if visible:
             pause = min(VISIBLE_MOST_S, VISIBLE_S * (1 + known.quiet // QUIET_LOOKS))
         else:
-            pause = min(REST_MOST_S, REST_S * 2.0 ** min(known.quiet, 8))
+            pause = REST_S if awaited else min(REST_MOST_S, REST_S * 2.0 ** min(known.quiet, 8))
             if known.looks == 1:
                 # Five hundred queues seen in the same second are not all due in the same second again.
                 pause *= 0.5 + (zlib.crc32(queue.encode("utf-8", "surrogatepass")) % 1_000) / 2_000

@@ -112,3 +112,72 @@ def test_the_example_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     path.write_text(config.EXAMPLE)
     assert set(config.profile_names(path)) == {"local", "prod"}
     assert config.resolve(path, "local").kafka is not None
+
+
+SEVERAL = """
+[[profiles.two.sqs]]
+name = "eu"
+region = "eu-west-1"
+queues = ["orders-*"]
+tags = {team = "shop"}
+
+[[profiles.two.sqs]]
+region = "us-east-1"
+cloudwatch_endpoint_url = "http://127.0.0.1:1"
+
+[profiles.one.sqs]
+name = "ignored-for-one"
+region = "eu-west-1"
+"""
+
+
+def test_several_sqs_connections_have_names_and_one_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(SEVERAL)
+    two = config.resolve(path, "two")
+    assert [(one.name, one.region, one.queues) for one in two.sqs_all] == [
+        ("eu", "eu-west-1", ("orders-*",)), ("us-east-1", "us-east-1", ()),
+    ]  # fmt: skip
+    assert two.sqs is two.sqs_all[0] and dict(two.sqs_all[0].tags) == {"team": "shop"}
+    shown = config.redacted(two)["sqs"]
+    assert [one["name"] for one in shown] == ["eu", "us-east-1"]
+    one = config.resolve(path, "one")
+    assert [found.name for found in one.sqs_all] == [""]  # its queues keep their plain names
+    assert config.redacted(one)["sqs"]["region"] == "eu-west-1"
+
+
+@pytest.mark.parametrize(
+    ("tables", "says"),
+    [
+        ('[[profiles.p.sqs]]\nregion = "a"\n[[profiles.p.sqs]]\nregion = "a"\n', "called the same"),
+        ('[[profiles.p.sqs]]\nregion = "a"\n[[profiles.p.sqs]]\n', "needs a name"),
+        ('[[profiles.p.sqs]]\nname = "a/b"\n[[profiles.p.sqs]]\nname = "c"\n', "needs a name"),
+        ('[[profiles.p.sqs]]\nregio = "a"\n', "regio"),
+    ],
+)
+def test_connections_that_cannot_be_told_apart_are_an_error(tmp_path: Path, tables: str, says: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(tables)
+    with pytest.raises(UsageError, match=says):
+        config.resolve(path, "p")
+
+
+def test_options_limit_every_connection_and_an_address_makes_one_of_several(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(SEVERAL)
+    two = config.resolve(path, "two")
+    limited = config.with_overrides(two, queues=("*-dlq",), queue_tags={"env": "prod"})
+    assert [one.queues for one in limited.sqs_all] == [("*-dlq",)] * 2
+    assert [dict(one.tags) for one in limited.sqs_all] == [{"team": "shop", "env": "prod"}, {"env": "prod"}]
+    single = config.with_overrides(two, region="ap-south-1")
+    assert [(one.name, one.region, one.queues) for one in single.sqs_all] == [("", "ap-south-1", ())]
+    with pytest.raises(UsageError, match="no SQS side"):
+        config.with_overrides(config.Settings(), queues=("x",))
+
+
+def test_the_example_file_is_right(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(config.EXAMPLE)
+    assert config.load(path).profiles.keys() == {"local", "prod"}
+    table = config.load(path).profiles["prod"].sqs
+    assert isinstance(table, list) and [one.name for one in table] == ["eu", "us"]

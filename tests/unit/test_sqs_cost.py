@@ -42,6 +42,7 @@ class Account:
 
     def __init__(self, names: list[str], meter: Meter, busy: bool = True) -> None:
         self.names, self.busy, self.meter = names, busy, meter
+        self.dlq = ""
         self.calls: Counter[str] = Counter()
         self.asked: Counter[str] = Counter()
         self.meta = type("Meta", (), {"endpoint_url": URL, "region_name": "eu-west-1"})
@@ -55,7 +56,10 @@ class Account:
         self.asked[QueueUrl.removeprefix(URL)] += 1
         depth = self.calls["attributes"] if self.busy else 7
         name = QueueUrl.removeprefix(URL)
-        return {"Attributes": {"QueueArn": f"arn:{name}", "ApproximateNumberOfMessages": str(depth)}}
+        attributes = {"QueueArn": f"arn:{name}", "ApproximateNumberOfMessages": str(depth)}
+        if self.dlq and name != self.dlq:
+            attributes["RedrivePolicy"] = f'{{"deadLetterTargetArn": "arn:{self.dlq}", "maxReceiveCount": 3}}'
+        return {"Attributes": attributes}
 
     def _count(self, what: str, url: str) -> None:
         self.calls[what] += 1
@@ -143,20 +147,36 @@ def test_what_does_not_change_is_asked_ever_less_often_and_at_once_again_when_it
 def test_a_queue_that_comes_into_sight_is_looked_at_at_once_and_hurry_asks_for_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    names = [f"q-{n:03}" for n in range(20)]
+    names = [f"q-{n:03}" for n in range(watch.FEW + 1)]
     client, account, clock = opened(monkeypatch, names)
     client.snapshot()
     clock.now += 6.0
     snapshot = client.snapshot(watched={"q-003"})
     assert account.asked["q-003"] == 2 and account.asked["q-004"] == 1 and snapshot.requests == 1
-    assert len(snapshot.queues) == 20 and snapshot.requests_so_far == 22
+    assert len(snapshot.queues) == len(names) and snapshot.requests_so_far == len(names) + 2
     old = {queue.name: queue.seen_at for queue in snapshot.queues}
     assert old["q-003"] == clock.now and old["q-004"] == clock.now - 6.0
     clock.now += 1.0
     client.snapshot(watched={"q-004"})
     assert account.asked["q-004"] == 2
     client.hurry()
-    assert client.snapshot(watched=frozenset()).requests == 21
+    assert client.snapshot(watched=frozenset()).requests == len(names) + 1
+
+
+def test_few_queues_are_all_in_sight_and_dead_letter_queues_are_never_left_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = [f"q-{n:03}" for n in range(watch.FEW)]
+    client, account, clock = opened(monkeypatch, names)
+    client.snapshot()
+    clock.now += 5.0
+    assert client.snapshot(watched=frozenset()).requests == len(names)
+
+    names = [f"q-{n:03}" for n in range(QUEUES)]
+    client, account, clock = opened(monkeypatch, names, busy=False)
+    account.dlq = names[7]
+    leave_open(client, clock, 900.0, frozenset())
+    assert account.asked[names[7]] >= 14 > 2 * account.asked[names[8]]
 
 
 def test_the_looks_at_what_is_off_the_screen_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +191,7 @@ def test_the_looks_at_what_is_off_the_screen_are_spread(monkeypatch: pytest.Monk
 
 
 def test_ages_are_paid_for_only_where_they_are_seen_and_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = [f"q-{n:03}" for n in range(20)]
+    names = [f"q-{n:03}" for n in range(watch.FEW + 1)]
     client, _, clock = opened(monkeypatch, names)
     clock.now += 6.0
     queues = {queue.name: queue for queue in client.snapshot(watched={"q-003"}).queues}

@@ -35,7 +35,9 @@ LEAST_WIDTH, LEAST_HEIGHT = 60, 16
 """Below this size a screen says that it is too small instead of falling apart."""
 
 
-_WITHOUT_QUEUES = frozenset({"group", "topics", "topic", "messages", "queue", "jobs", "job", "doctor", "help"})
+_WITHOUT_QUEUES = frozenset(
+    {"group", "topics", "topic", "messages", "browse", "queue", "jobs", "job", "doctor", "help"}
+)
 """Screens that show no count of the picture of SQS (a queue's own screen looks for itself)."""
 
 

@@ -63,8 +63,8 @@ def cluster_cell(cluster: Cluster, column: str, left: Mapping[str, int]) -> Text
 
 
 def spread_words(counted: tuple[tuple[str, int], ...]) -> str:
-    """ "image-jobs 40, thumbs 2": the first three, and how many more there are."""
-    shown = ", ".join(f"{safe(name, 60)} {text.count(number)}" for name, number in counted[:3])
+    """ "image-jobs ×40, thumbs ×2": the first three, and how many more there are."""
+    shown = ", ".join(f"{safe(name, 60)} ×{text.count(number)}" for name, number in counted[:3])
     return shown + (f" and {len(counted) - 3:,} more" if len(counted) > 3 else "")
 
 
