@@ -18,8 +18,8 @@ from console.text import DASH, clip, utc
 
 Facet = Literal["error", "shape", "source", "hour"]
 
-FACETS: Final[tuple[Facet, ...]] = ("error", "shape", "source", "hour")
-"""What dead letters can be grouped by, in the order a label names them."""
+FACETS: Final[tuple[Facet, ...]] = ("source", "hour", "error", "shape")
+"""What dead letters can be grouped by, in the order a label names them: what is short first, so that it is not cut."""
 
 _LABEL_LENGTH = 120
 _KEYS = 8
@@ -83,7 +83,9 @@ def hour_of(message: Message) -> str:
 def label(message: Message, by: Sequence[Facet] = ("error",)) -> str:
     """What a failure is called: its facets one after the other; without an error the body's shape stands for it."""
     parts = []
-    for facet in by:
+    for facet in FACETS:
+        if facet not in by:
+            continue
         if facet == "error":
             parts.append(error_of(message) or f"no error given; {shape_of(message)}")
         elif facet == "shape":

@@ -117,8 +117,8 @@ def test_an_id_of_any_grouping_finds_its_messages_again() -> None:
 
 def test_facets_are_named_in_one_order_and_unknown_ones_told() -> None:
     assert clusters.parse_by(()) == ("error",)
-    assert clusters.parse_by(("hour,error", "source")) == ("error", "source", "hour")
-    with pytest.raises(UsageError, match="--by color is none of error, shape, source, hour"):
+    assert clusters.parse_by(("hour,error", "source")) == ("source", "hour", "error")
+    with pytest.raises(UsageError, match="--by color is none of source, hour, error, shape"):
         clusters.parse_by(("color",))
 
 

@@ -191,7 +191,7 @@ class ConsoleScreen(Screen[None]):
         """Write the top line and the notices anew: the clock moves, pictures grow old."""
         console = self.console
         now = console.clock()
-        if self.is_current:
+        if console.screen is self:  # `is_current` is also true of what lies behind
             console.watch_queues(self.queues_in_sight())
         crumbs = [screen.crumb for screen in console.screen_stack if isinstance(screen, ConsoleScreen)]
         words, self._depths = notice.path(safe(console.settings.label, 40), crumbs, self.size.width)
