@@ -40,6 +40,9 @@ CREATE TABLE audit (
 CREATE INDEX audit_by_job ON audit (job);
 """
 
+_INDEX = "CREATE INDEX IF NOT EXISTS entries_by_result ON entries (job, result) WHERE result IS NOT NULL"
+"""By it a job knows its own copies when they come back. Journals of before lack it; any version can live with it."""
+
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open (or create) the journal at `path`; its folder and file are readable by their user alone.
@@ -61,6 +64,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         _prepare(connection, path)
+        connection.execute(_INDEX)
     except sqlite3.DatabaseError as error:
         connection.close()
         raise Failed(

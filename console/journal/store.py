@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import sqlite3
 import string
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,17 +18,12 @@ from typing import Any
 from console.errors import Failed, NotFound, Refused
 from console.journal import owner, schema
 from console.journal.owner import Owner
+from console.journal.rows import ENTRY, JOB, Entry, LogLine, hide_secrets, job_of
 from console.journal.writer import Writer
 from console.model import Job, JobKind, JobState
 
 CLOSE_S = 0.4
-_SECRET = re.compile(r"(\S*(?:password|secret|token|private)[^\s=]*=)(\"[^\"]*\"|'[^']*'|\S+)", re.IGNORECASE)
-_JOB = (
-    "id, kind, source, target, state, total, done, failed, left_over, started, finished, note, command, undoable, "
-    "host, pid, pid_started"
-)
 _CANCEL, _PAUSE = 1, 2  # what a job was asked, in its column `cancel`
-_ENTRY = "key, state, at, data, receipt, result, ambiguous, note, seq"
 _PUT = (
     "INSERT INTO entries (job, key, state, at, data, receipt, result, ambiguous, note)"
     " VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (job, key) DO UPDATE SET state = excluded.state,"
@@ -38,36 +31,8 @@ _PUT = (
     " result = coalesce(excluded.result, result), ambiguous = max(ambiguous, excluded.ambiguous),"
     " note = CASE excluded.note WHEN '' THEN note ELSE excluded.note END"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One thing a job does: a message, a partition's old offset, a task. `key` is unique within the job.
-
-    `state` is the job kind's own word. `data` is what it takes to do or undo it, `receipt` the newest receipt handle,
-    `result` what came of it (a new MessageId), `ambiguous` stays once it was not known whether it had happened.
-    `at` is when the state was set (epoch seconds); `seq` grows in the order of first writing.
-    """
-
-    key: str
-    state: str
-    at: float = 0.0
-    data: bytes | None = None
-    receipt: str | None = None
-    result: str | None = None
-    ambiguous: bool = False
-    note: str = ""
-    seq: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One line of the audit trail."""
-
-    at: float
-    job: str
-    operator: str
-    line: str
+LOOKUP = 400
+"""Ids in one look-up: SQLite takes 999 parameters wherever it was built."""
 
 
 class Journal:
@@ -223,16 +188,16 @@ class Journal:
         """The newest jobs (of one source), newest first. One whose process has gone reads `interrupted`."""
         which = " WHERE source = ?" if source is not None else ""
         rows = self._read(
-            f"SELECT {_JOB} FROM jobs{which} ORDER BY started DESC, id DESC LIMIT ?",
+            f"SELECT {JOB} FROM jobs{which} ORDER BY started DESC, id DESC LIMIT ?",
             (limit,) if source is None else (source, limit),
         )
-        return tuple(_job(row) for row in rows)
+        return tuple(job_of(row) for row in rows)
 
     def job(self, job_id: str) -> Job:
         """One job by its id or by a beginning of it that no other job has. Raises `NotFound`."""
         # A prefix range instead of LIKE: ids from the command line may hold % and _.
         rows = self._read(
-            f"SELECT {_JOB} FROM jobs WHERE id >= ? AND substr(id, 1, ?) = ? ORDER BY id LIMIT 2",
+            f"SELECT {JOB} FROM jobs WHERE id >= ? AND substr(id, 1, ?) = ? ORDER BY id LIMIT 2",
             (job_id, len(job_id), job_id),
         )
         exact = [row for row in rows if row[0] == job_id]
@@ -240,7 +205,7 @@ class Journal:
             raise NotFound(f"no job {job_id!r} in the journal; logq job list shows what there is")
         if len(rows) > 1 and not exact:
             raise NotFound(f"{job_id!r} begins the names of several jobs; give more of it (logq job list)")
-        return _job((exact or rows)[0])
+        return job_of((exact or rows)[0])
 
     def plan(self, job_id: str) -> dict[str, Any]:
         """The plan a job was created with. Raises `NotFound`."""
@@ -326,7 +291,7 @@ class Journal:
 
         Without `data` it is left out (None). Reads page by page, so a large job does not fill the memory.
         """
-        columns = _ENTRY if data else _ENTRY.replace("data", "NULL")
+        columns = ENTRY if data else ENTRY.replace("data", "NULL")
         where = f" AND state IN ({','.join('?' * len(states))})" if states else ""
         last = -1
         while True:
@@ -339,6 +304,29 @@ class Journal:
             if len(rows) < 1000:
                 return
             last = rows[-1][8]
+
+    def known(self, job_id: str, ids: Sequence[str]) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
+        """What a job knows of ids: the states of its entries, and of its results the entry's key and state."""
+        states: dict[str, str] = {}
+        origins: dict[str, tuple[str, str]] = {}
+        for first in range(0, len(ids), LOOKUP):
+            some = ids[first : first + LOOKUP]
+            marks = ",".join("?" * len(some))
+            for key, state, result in self._read(
+                f"SELECT key, state, NULL FROM entries WHERE job = ? AND key IN ({marks}) UNION ALL "
+                f"SELECT key, state, result FROM entries WHERE job = ? AND result IN ({marks})",
+                (job_id, *some, job_id, *some),
+            ):
+                if result is None:
+                    states[key] = state
+                else:
+                    origins[result] = (key, state)
+        return states, origins
+
+    def doubtful(self, job_id: str) -> tuple[str, ...]:
+        """The keys of a job's entries of which it was not known, once, whether they had happened."""
+        rows = self._read("SELECT key FROM entries WHERE job = ? AND ambiguous = 1 ORDER BY seq", (job_id,))
+        return tuple(row[0] for row in rows)
 
     def counts(self, job_id: str) -> dict[str, int]:
         """How many entries of a job are in which state."""
@@ -379,21 +367,3 @@ def _rows(job_id: str, entries: Iterable[Entry]) -> list[tuple[Any, ...]]:
     return [
         (job_id, e.key, e.state, e.at or now, e.data, e.receipt, e.result, int(e.ambiguous), e.note) for e in entries
     ]
-
-
-def hide_secrets(text: str) -> str:
-    """A command line or note without the values of what is called password, secret, token or private."""
-    return _SECRET.sub(r"\1(hidden)", text)
-
-
-def _job(row: tuple[Any, ...]) -> Job:
-    state: JobState = row[4]
-    if state == "running" and not Owner(*row[14:17]).alive:
-        state = "interrupted"
-    total, done, failed, left = row[5:9]
-    if left is None and total is not None and state in ("running", "interrupted"):
-        left = max(0, total - done - failed)
-    return Job(
-        id=row[0], kind=row[1], source=row[2], target=row[3], state=state, total=total, done=done, failed=failed,
-        left=left, started=row[9], finished=row[10], note=row[11], command=row[12], undoable=bool(row[13]),
-    )  # fmt: skip

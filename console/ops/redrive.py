@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from console.errors import LogqError, Refused, UsageError
 from console.model import JobState, Outcome, Problem, Progress
-from console.ops import redrive_native, redrive_plan, targets
+from console.ops import redrive_native, redrive_outcome, redrive_plan, redrive_words, targets
 from console.ops.guard import require_writable
 from console.ops.plan import PlanView
 from console.ops.redrive_client import Engine
-from console.ops.redrive_plan import LEASE_S, Destination, RedrivePlan, counts, from_json
-from console.text import count as counted
-from console.text import plural
+from console.ops.redrive_plan import LEASE_S, PATIENCE_S, Destination, RedrivePlan, from_json
 
 if TYPE_CHECKING:
     from console.ops.redrive_topic_plan import TopicRedrivePlan
@@ -29,8 +27,6 @@ __all__ = ["LEASE_S", "Destination", "RedrivePlan", "from_json", "idle", "plan",
 
 IN_CLUSTERS = 5_000
 """How many messages of a queue are read at most to find those of a failure cluster."""
-
-_IDS_NAMED = 5
 
 
 def _ignore(progress: Progress) -> None:
@@ -50,16 +46,24 @@ def plan(
     lease_seconds: int | None = None,
     clusters: Sequence[str] = (),
     canary: int | None = None,
+    sets: Sequence[str] = (),
+    unsets: Sequence[str] = (),
+    ramp: bool = False,
+    watch: float | None = None,
+    patience: float = PATIENCE_S,
 ) -> RedrivePlan | TopicRedrivePlan:
     """What a redrive of a dead-letter queue or topic would do; changes nothing. Raises as the two sides' own `plan`.
 
     `clusters` are ids of failure clusters: a queue is read for them (under the peek budget) and they become ids.
-    `canary` is how many to send at first; of a queue it is a limit.
+    `canary` is how many to send at first. `sets` to `patience` are for queues.
     """
     found = _target(session, dlq)
     if found.side == "kafka":
         if engine != "auto":
             raise UsageError(f"--engine {engine} is for queues: {found.name} is a topic")
+        if sets or unsets or ramp or watch is not None:
+            option = "--set" if sets else "--unset" if unsets else "--ramp" if ramp else "--watch"
+            raise UsageError(f"{option} is for queues: {found.name} is a topic")
         from console.ops import redrive_topic
 
         return redrive_topic.plan(
@@ -75,8 +79,6 @@ def plan(
         )
     if clusters:
         ids = _in_clusters(session, found.name, clusters, ids)
-    if canary is not None:
-        limit = canary if limit is None else min(limit, canary)
     return redrive_plan.plan(
         session,
         f"sqs:{found.name}",
@@ -87,6 +89,12 @@ def plan(
         rate=rate,
         engine=engine,
         lease_seconds=lease_seconds,
+        sets=sets,
+        unsets=unsets,
+        canary=canary,
+        ramp=ramp,
+        watch=watch,
+        patience=patience,
     )
 
 
@@ -117,7 +125,7 @@ def _in_clusters(session: Session, queue: str, clusters: Sequence[str], ids: Seq
 def view(planned: RedrivePlan | TopicRedrivePlan) -> PlanView:
     """The plan in words, for the dialog and the command line."""
     if isinstance(planned, RedrivePlan):
-        return redrive_plan.view(planned)
+        return redrive_words.view(planned)
     from console.ops import redrive_topic
 
     return redrive_topic.view(planned)
@@ -196,6 +204,9 @@ def resume(
             f"{job.id} belongs to {planned.endpoint}, but this run is connected to {sqs.endpoint}; "
             "resume it with the options or the profile it was started with"
         )
+    if planned.canary is not None and job.state == "paused" and not planned.ramp and job.done >= planned.canary:
+        # The canary has been looked at: the rest follows at once.
+        planned = replace(planned, canary=None)
     session.journal.take(job.id)
     return _run(session, sqs, job.id, planned, cancel or threading.Event(), on_progress, resumed=True)
 
@@ -213,13 +224,13 @@ def _run(
     try:
         if planned.engine == "native":
             moved = redrive_native.run(sqs, session.journal, job, planned, cancel, on_progress)
-            outcome = _native_outcome(job, planned, moved)
+            outcome = redrive_outcome.of_native(job, planned, moved)
         else:
-            engine = Engine(sqs, session.journal, job, planned, cancel, on_progress)
+            engine = Engine(session, job, planned, cancel, on_progress)
             if resumed:
                 engine.take_over()
             engine.run()
-            outcome = _client_outcome(sqs, job, planned, engine, cancel.is_set())
+            outcome = redrive_outcome.of_client(sqs, job, planned, engine, cancel.is_set())
     except LogqError as error:
         before = session.journal.job(job)
         state: JobState = "partly" if before.done else "failed"
@@ -235,89 +246,3 @@ def _run(
         job, outcome.state, done=outcome.done, failed=outcome.failed, left=outcome.left, note=outcome.lines[0]
     )
     return replace(outcome, state=state)
-
-
-def _client_outcome(sqs: SqsClient, job: str, planned: RedrivePlan, engine: Engine, cancelled: bool) -> Outcome:
-    ledger = engine.ledger
-    done, failed = ledger.done, ledger.failed
-    unfinished = ledger.unfinished()
-    pending = len(unfinished)
-    total = planned.total
-    # Empty but for what waits behind a failed message of its FIFO group, and hides more of it.
-    emptied = engine.drained and not ledger.behind
-    left = pending + ledger.behind
-    if total is not None and not emptied:
-        left = max(left, total - done - failed)
-    if ledger.fatal is not None:
-        state: JobState = "partly" if done else "failed"
-    elif cancelled and left:
-        state = "cancelled"
-    elif failed or left:
-        state = "partly" if done else "failed"
-    else:
-        state = "done"
-    lines = [f"{counted(done)} redriven from {planned.dlq}" + (f", {counted(failed)} failed" if failed else "")]
-    if ledger.fatal is not None:
-        lines.append(f"stopped: {ledger.fatal.message}")
-    missing = [key for key in planned.ids if key not in ledger.states]
-    # A limit that was reached leaves ids that nobody looked for: they are not missing.
-    limited = planned.limit is not None and len(ledger.states) >= planned.limit
-    if missing and ledger.fatal is None and not cancelled and not limited:
-        lines.append(f"{counted(len(missing))} of the ids asked for not found: {', '.join(missing[:_IDS_NAMED])}")
-    if left:
-        lines.append(f"{counted(left)} left")
-    if ledger.ambiguous:
-        named = sorted(ledger.ambiguous)
-        shown = ", ".join(named[:_IDS_NAMED]) + (", …" if len(named) > _IDS_NAMED else "")
-        lines.append(f"{counted(len(named))} may be at the destination twice (named in the receipt): {shown}")
-    if ledger.bounced:
-        lines.append(
-            f"{counted(len(ledger.bounced))} of those redriven came back to {planned.dlq} already and stay there"
-        )
-    if ledger.unselected:
-        lines.append(f"{plural(ledger.unselected, 'message')} not selected, released")
-    if engine.where is not None and engine.where.errors:
-        lines.append(
-            f"the filter could not be applied to {plural(engine.where.errors, 'message')}: {engine.where.first_error}"
-        )
-    if ledger.behind:
-        lines.append("a FIFO group stops at its first failure: what stands behind it stays, in order")
-    if emptied and total is not None and done + failed < total:
-        lines.append(
-            f"{counted(total - done - failed)} of the ~{counted(total)} planned were not in the queue any more"
-        )
-    lines += _count_lines(sqs, planned)
-    if state != "done" and (left or ledger.fatal is not None):
-        lines.append(f"logq job resume {job} goes on where it stopped")
-    lines.append(f"logq job receipt {job} proves it; it cannot be undone")
-    return Outcome(job, state, done, failed, left, tuple(lines), tuple(ledger.problems))
-
-
-def _native_outcome(job: str, planned: RedrivePlan, moved: redrive_native.Moved) -> Outcome:
-    lines = [f"{counted(moved.done)} moved out of {planned.dlq} by the server ({moved.status.lower()})"]
-    problems: list[Problem] = []
-    if moved.failure:
-        lines.append(f"the server says: {moved.failure}")
-        problems.append(Problem(f"queue {planned.dlq}", moved.status, moved.failure))
-    lines.append(
-        f"{planned.dlq}: {counted(moved.before)} visible before, {counted(moved.after)} after (approximate counts)"
-    )
-    state = moved.state
-    if moved.status == "COMPLETED" and moved.after:
-        lines.append("the server reports success, but messages are left: they stayed, or came (back) meanwhile")
-    if state == "cancelled":
-        lines.append("what was moved stays moved")
-    if state not in ("done",):
-        lines.append(f"logq job resume {job} looks again and finishes it")
-    lines.append(f"logq job receipt {job} proves it; it cannot be undone")
-    return Outcome(job, state, moved.done, 0, moved.after, tuple(lines), tuple(problems))
-
-
-def _count_lines(sqs: SqsClient, planned: RedrivePlan) -> list[str]:
-    try:
-        now = counts(sqs, planned)
-    except LogqError:
-        return []
-    return [
-        f"{planned.dlq}: {counted(planned.count)} visible when planned, {counted(now.visible)} now (approximate counts)"
-    ]

@@ -8,11 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from console.journal import Entry, Journal
 from console.model import Problem
 from console.ops import redrive_spool as spool
+from console.ops.redrive_edit import Edit, Unfit
 from console.ops.redrive_ledger import AMBIGUOUS, DELETED, FAILED, INTENT, SENT, SPOOLED, Ledger
 from console.ops.redrive_plan import Destination, RedrivePlan
 from console.sqs import connect, inspect
@@ -21,6 +22,9 @@ from console.sqs import send as sending
 from console.sqs.client import SqsClient
 from console.sqs.receive import Received
 from console.sqs.send import Fate, Outgoing, Result
+
+if TYPE_CHECKING:
+    from console.ops.redrive_kafka import TopicSender
 
 MARGIN_S = 15.0
 """With less than this left of a lease nothing is sent: it is extended first."""
@@ -44,8 +48,19 @@ class _Job:
 class Carrier:
     """Carries batches of one job; used by all workers at once, what they share is in the ledger."""
 
-    def __init__(self, sqs: SqsClient, journal: Journal, job: str, planned: RedrivePlan, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        sqs: SqsClient,
+        journal: Journal,
+        job: str,
+        planned: RedrivePlan,
+        ledger: Ledger,
+        topics: TopicSender | None = None,
+    ) -> None:
+        """`topics` sends to Kafka where the plan's destination is a topic."""
         self.sqs = sqs
+        self._topics = topics
+        self._edit = Edit(planned.sets, planned.unsets) if planned.sets or planned.unsets else None
         self.journal = journal
         self.job = job
         self.plan = planned
@@ -64,7 +79,7 @@ class Carrier:
                     self._carry(to, [mine[out.id] for out in batch])
             return
         # One entry of a group at a time: in a batch that fails in part, a later one would overtake.
-        stopped: set[str] = set()
+        stopped: dict[str, bool] = {}
         while jobs:
             heads: dict[str, _Job] = {}
             for job in jobs:
@@ -74,9 +89,13 @@ class Carrier:
                 mine = {job.message.id: job for job in heads.values() if job.to == to}
                 for batch in sending.cut([job.out for job in mine.values()], sending.batch_limit(to.max_size)):
                     arrived = self._carry(to, [mine[out.id] for out in batch])
-                    stopped |= {mine[out.id].message.group_id or "" for out in batch if out.id not in arrived}
-            for group in stopped:
-                self.ledger.stop_group(group)
+                    unfinished = self.ledger.states
+                    for out in batch:
+                        if out.id not in arrived:
+                            group = mine[out.id].message.group_id or ""
+                            stopped[group] = stopped.get(group, False) or out.id not in unfinished
+            for group, for_good in stopped.items():
+                self.ledger.stop_group(group, for_good)
             # Kept leased, so that the group stays blocked and nothing of it is read again.
             self.ledger.hold([job.message for job in jobs if (job.message.group_id or "") in stopped], behind=True)
             jobs = [job for job in jobs if (job.message.group_id or "") not in stopped]
@@ -111,8 +130,16 @@ class Carrier:
             why = "it does not tell its source (DeadLetterQueueSourceArn); redrive it with --to"
             self._quarantine(message, "", Problem(f"message {message.id}", "NO_SOURCE", why))
             return None
-        own = spool.dedup_id(self.plan.arn, message.id, self.job) if self.plan.fifo else None
-        out = spool.outgoing(message, self.plan.fifo, own)
+        edited = message
+        if self._edit is not None:
+            try:
+                edited = self._edit(message)
+            except Unfit as unfit:
+                self._quarantine(message, to.name, Problem(f"message {message.id}", "UNFIT", str(unfit)))
+                return None
+        digest = self._edit.digest if self._edit is not None else ""
+        own = spool.dedup_id(self.plan.arn, message.id, self.job, digest) if self.plan.to_fifo else None
+        out = spool.outgoing(edited, self.plan.to_fifo, own)
         limit = to.max_size if to.max_size is not None else sending.LARGE_BATCH_BYTES
         if out.size > limit:
             why = f"it has {out.size:,} bytes, {to.name} takes {limit:,}"
@@ -135,7 +162,7 @@ class Carrier:
         self.ledger.hold([message])
         self.ledger.problem(problem)
         if self.plan.fifo and message.group_id is not None:
-            self.ledger.stop_group(message.group_id)
+            self.ledger.stop_group(message.group_id, for_good=True)
 
     def _carry(self, to: Destination, jobs: list[_Job]) -> set[str]:
         """Spool, journal INTENT, send, journal SENT, delete: one batch to one queue. The ids that arrived."""
@@ -143,7 +170,10 @@ class Carrier:
         if not jobs:
             return set()
         now = time.time()
-        late = [job.message.id for job in jobs if now - self.intent_at.get(job.message.id, now) > FIFO_WINDOW_S]
+        # Not only too long ago: a clock that was set back meanwhile does not tell how long it was.
+        late = [
+            job.message.id for job in jobs if not 0 <= now - self.intent_at.get(job.message.id, now) <= FIFO_WINDOW_S
+        ]
         if late:
             self.ambiguous(late, "sent again after the 5 minutes in which a FIFO queue knows duplicates")
         # One commit says both: the whole message is on the disk, and it is about to be sent.
@@ -152,7 +182,7 @@ class Carrier:
             [
                 Entry(
                     job.message.id, INTENT, at=self.intent_at.get(job.message.id, now),
-                    data=spool.pack(job.message, to.name, job.out.dedup_id), receipt=job.message.receipt,
+                    data=spool.pack(job.message, to.name, job.out.dedup_id, job.out), receipt=job.message.receipt,
                 )
                 for job in jobs
             ],
@@ -186,8 +216,11 @@ class Carrier:
         return kept
 
     def _send(self, to: Destination, jobs: Sequence[_Job]) -> dict[str, Result]:
-        """Send, again where it is certain that it was not sent (throttled), and once more where it is not known."""
+        """Send; again where it is certain that it was not sent (throttled), and where a second copy cannot be."""
         outs = [job.out for job in jobs]
+        if self._topics is not None:
+            # The producer has tried for as long as it may; what it does not know the topic will tell.
+            return self._topics.send(to.name, outs)
         results = sending.send(self.sqs.sender(), to.url, outs)
         for wait in _THROTTLED_WAITS:
             again = [out for out in outs if results[out.id].throttled]
@@ -196,10 +229,8 @@ class Carrier:
             time.sleep(wait)
             results |= sending.send(self.sqs.sender(), to.url, again)
         unknown = [out for out in outs if results[out.id].fate is Fate.UNKNOWN]
-        if unknown and self._lease_left(jobs) >= self._margin:
-            if not self.plan.fifo:
-                why = results[unknown[0].id].problem
-                self.ambiguous([out.id for out in unknown], why.message if why else "the answer was lost")
+        if unknown and self.plan.to_fifo and self._lease_left(jobs) >= self._margin:
+            # The queue knows them by their deduplication ids. Elsewhere they are looked for before they are sent again.
             results |= sending.send(self.sqs.sender(), to.url, unknown)
         return results
 
@@ -209,17 +240,14 @@ class Carrier:
     def _settle(self, to: Destination, jobs: Sequence[_Job], results: dict[str, Result]) -> set[str]:
         arrived: dict[str, str] = {}
         entries: list[Entry] = []
-        copies: list[str] = []
         refused: list[tuple[_Job, Problem]] = []
         unsent: list[str] = []
-        unsure: list[str] = []
         for job in jobs:
             key, result = job.message.id, results[job.message.id]
             problem = result.problem or Problem(f"message {key}", "UNKNOWN", "no answer")
             if result.fate is Fate.SENT:
                 arrived[key] = job.message.receipt
                 entries.append(Entry(key, SENT, result=result.message_id))
-                copies += [result.message_id] if result.message_id else []
             elif result.fate in (Fate.REFUSED, Fate.DAMAGED):
                 refused.append((job, problem))
                 entries.append(Entry(key, FAILED, result=result.message_id, note=problem.message))
@@ -227,14 +255,12 @@ class Carrier:
                 unsent.append(key)
                 # Journaled ambiguity of an earlier try stays: only this try is known not to have arrived.
                 entries.append(Entry(key, AMBIGUOUS if key in self.ledger.ambiguous else SPOOLED))
-                self.ledger.problem(replace(problem, where=f"queue {to.name}"), fatal=True)
+                self.stop(replace(problem, where=f"{to.kind} {to.name}"), result.passing)
             else:
-                unsure.append(key)
-                self.ledger.problem(replace(problem, where=f"queue {to.name}"), fatal=True)
-        if unsure and not self.plan.fifo:
-            self.ambiguous(unsure, "no answer, twice")
+                # It stays INTENT, until it has been looked for.
+                self.stop(replace(problem, where=f"{to.kind} {to.name}"), result.passing)
         self.journal.put(self.job, entries)
-        self.ledger.set(arrived, SENT, copies)
+        self.ledger.set(arrived, SENT)
         self.ledger.set([job.message.id for job, _ in refused], FAILED)
         self.ledger.set(unsent, SPOOLED)
         self.ledger.hold([job.message for job, _ in refused])
@@ -252,7 +278,7 @@ class Carrier:
                 failed = lease.delete(self.sqs.raw(), self.plan.url, {key: receipts[key] for key in failed})
         except Exception as error:
             said = connect.words(error, f"delete from {self.plan.dlq}", self.sqs.settings)
-            self.ledger.problem(Problem(f"queue {self.plan.dlq}", connect.code(error), str(said)), fatal=True)
+            self.stop(Problem(f"queue {self.plan.dlq}", connect.code(error), str(said)), connect.passing(error))
             return
         for problem in failed.values() if told else ():
             self.ledger.problem(replace(problem, message=f"sent, but not deleted: {problem.message}"))
@@ -266,6 +292,13 @@ class Carrier:
         self.journal.put(self.job, [Entry(key, AMBIGUOUS, ambiguous=True, note=why) for key in keys])
         self.ledger.set(keys, AMBIGUOUS)
         self.ledger.mark_ambiguous(keys)
+
+    def stop(self, problem: Problem, passing: bool) -> None:
+        """Nothing more can be sent for now; where that is not `passing`, in this run."""
+        if passing:
+            self.ledger.stall(problem)
+        else:
+            self.ledger.problem(problem, fatal=True)
 
     def quietly(self, work: Callable[[], Any]) -> Any:
         """Something that is only a kindness to others (a release) or has another way: its failure is kept as data."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum, auto
 
 from console.journal import Entry
@@ -13,8 +13,14 @@ from console.model import Problem
 from console.sqs.receive import Received
 
 SPOOLED, INTENT, SENT, DELETED, FAILED, AMBIGUOUS = "SPOOLED", "INTENT", "SENT", "DELETED", "FAILED", "AMBIGUOUS"
-"""The states of a message in the journal. FAILED is the quarantine: never tried again by this job."""
+BOUNCED = "BOUNCED"
+"""The states of a message in the journal. FAILED is the quarantine: never tried again by this job. BOUNCED is DELETED,
+and the copy was seen in the dead-letter queue again."""
 
+ARRIVED = (DELETED, BOUNCED)
+"""The copy is at its destination, or was and came back; the original is gone."""
+
+_ENDS = (*ARRIVED, FAILED)
 _RATE_WINDOW_S = 5.0
 _PROBLEMS = 20
 
@@ -29,7 +35,11 @@ class Verdict(Enum):
 
 
 class Ledger:
-    """The state of one run; every method is safe to call from several threads."""
+    """The state of one run; every method is safe to call from several threads.
+
+    Held here is what is unfinished. What has ended is in the journal, where `known` looks it up for each batch: so the
+    memory does not grow with the messages.
+    """
 
     def __init__(
         self,
@@ -38,82 +48,131 @@ class Ledger:
         limit: int | None,
         ids: Collection[str],
         where: Callable[[Received], bool] | None,
+        known: Callable[[Sequence[str]], tuple[dict[str, str], dict[str, tuple[str, str]]]],
     ) -> None:
         self._lock = threading.Lock()
         self._scan_limit = scan_limit
-        self._limit = limit
-        self._ids = frozenset(ids)
+        self.limit = limit
+        self._wanted = set(ids) if ids else None
         self._where = where
+        self._known = known
         self.states: dict[str, str] = {}
         self.ambiguous: set[str] = set()
-        self._copies: set[str] = set()
         self._busy: set[str] = set()
+        self._asked = 0
+        self._taken = 0
         self._unselected: set[str] = set()
         self._held: dict[str, str] = {}
-        self._stopped_groups: set[str] = set()
+        self._stopped_groups: dict[str, bool] = {}
         self._behind: set[str] = set()
         self._newest: dict[str, str] = {}
         self._damage: dict[str, int] = {}
         self.bounced: set[str] = set()
         self.problems: list[Problem] = []
         self.fatal: Problem | None = None
+        self.stalled: Problem | None = None
         self._done = self._failed = 0
         self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
 
     # ------------------------------------------------------------ what was before
 
-    def load(self, entry: Entry) -> None:
-        """Take over what an earlier run of the job wrote."""
+    def load(self, unfinished: Iterable[Entry], counts: Mapping[str, int], doubtful: Collection[str]) -> None:
+        """Take over what an earlier run of the job wrote: its unfinished entries, and how many are in which state."""
         with self._lock:
-            self.states[entry.key] = entry.state
-            if entry.result is not None:
-                self._copies.add(entry.result)
-            if entry.ambiguous:
-                self.ambiguous.add(entry.key)
-            self._done += entry.state == DELETED
-            self._failed += entry.state == FAILED
+            self.states = {entry.key: entry.state for entry in unfinished}
+            self.ambiguous = set(doubtful)
+            self._done = sum(counts.get(state, 0) for state in ARRIVED)
+            self._failed = counts.get(FAILED, 0)
+            self._taken = sum(counts.values())
+            if self._wanted is not None:
+                found, _ = self._known(tuple(self._wanted))
+                self._wanted -= found.keys()
 
     # ------------------------------------------------------------ claiming
 
-    def claim(self, message: Received) -> tuple[Verdict, bool]:
-        """What to do with a received message, and whether it was not seen before in this run."""
-        key = message.id
+    def ask(self, most: int) -> int:
+        """How many messages a worker may receive now, at most `most`: what is planned is not asked for twice.
+
+        0 while all that is left is with other workers; a long poll then would only hold up the end. `answered` follows.
+        """
         with self._lock:
-            state = self.states.get(key)
-            if key in self._copies and state is None:
+            room = self._room()
+            if room is not None and self.states.keys() <= self._busy:
+                most = max(0, min(most, room - self._asked))
+            self._asked += most
+            return most
+
+    def answered(self, asked: int) -> None:
+        """A receive of `asked` messages is over and what it brought was claimed."""
+        with self._lock:
+            self._asked -= asked
+
+    def claim(self, messages: Sequence[Received]) -> list[tuple[Received, Verdict, bool]]:
+        """What to do with received messages, and whether each was not seen before in this run."""
+        others: list[tuple[Received, Verdict, bool]] = []
+        mine: list[Received] = []
+        with self._lock:
+            for message in messages:
+                if message.id in self._busy:
+                    # Its lease ran out while another worker has it: that worker deletes it, with this newer handle.
+                    self._newest[message.id] = message.receipt
+                    others.append((message, Verdict.HOLD, False))
+                else:
+                    self._busy.add(message.id)
+                    mine.append(message)
+        judged: list[tuple[Received, Verdict, bool]] = []
+        try:
+            # Only now, being this worker's alone: who had it before has journaled what became of it.
+            ended, copies = self._known([message.id for message in mine])
+            for message in mine:
+                verdict, fresh = self._judge(message, ended.get(message.id), copies.get(message.id))
+                judged.append((message, verdict, fresh))
+        except BaseException:
+            self.let_go([message.id for message in mine])
+            raise
+        self.let_go([message.id for message, verdict, _ in judged if verdict is not Verdict.SEND])
+        return judged + others
+
+    def _judge(self, message: Received, ended: str | None, copy_of: tuple[str, str] | None) -> tuple[Verdict, bool]:
+        key, group = message.id, message.group_id
+        with self._lock:
+            if copy_of is not None and ended is None:
                 # The copy this very job sent failed again and came back: sending it again would never end.
-                fresh = key not in self.bounced
-                self.bounced.add(key)
+                fresh = key not in self.bounced and copy_of[1] != BOUNCED
+                if fresh:
+                    self.bounced.add(key)
                 return self._hold(message), fresh
-            if state in (SENT, DELETED):
+            if ended is not None and ended in (SENT, *ARRIVED):
                 return Verdict.DELETE, True
-            if state == FAILED or key in self._unselected:
+            if ended == FAILED:
+                if group is not None:
+                    self._stopped_groups[group] = True
                 return self._hold(message), False
-            if key in self._busy:
-                # Its lease ran out while another worker has it: that worker deletes it, with this newer handle.
-                self._newest[key] = message.receipt
-                return Verdict.HOLD, False
-            if message.group_id is not None and message.group_id in self._stopped_groups:
+            if key in self._unselected:
+                return self._hold(message), False
+            if group is not None and group in self._stopped_groups:
                 self._behind.add(key)
                 return self._hold(message), False
-            if state is None and self._full():
+            begun = ended is not None
+            if not begun and self._full():
                 return Verdict.OVER, False
-            self._busy.add(key)
         # The filter runs outside the lock: it is the costly part, and the message is this worker's now.
-        wanted = state is not None or self._selects(message)
+        wanted = begun or self._selects(message)
         with self._lock:
             if not wanted:
-                self._busy.discard(key)
                 self._unselected.add(key)
                 return self._hold(message), True
-            if state is None and self._limit is not None and len(self.states) >= self._limit:
-                self._busy.discard(key)
-                return Verdict.OVER, False
-            self.states.setdefault(key, "")
+            if not begun and key not in self.states:
+                if self.limit is not None and self._taken >= self.limit:
+                    return Verdict.OVER, False
+                self._taken += 1
+                if self._wanted is not None:
+                    self._wanted.discard(key)
+            self.states.setdefault(key, ended or "")
             return Verdict.SEND, True
 
     def _selects(self, message: Received) -> bool:
-        if self._ids and message.id not in self._ids:
+        if self._wanted is not None and message.id not in self._wanted:
             return False
         return self._where is None or self._where(message)
 
@@ -121,36 +180,41 @@ class Ledger:
         self._held[message.id] = message.receipt
         return Verdict.HOLD
 
+    def _room(self) -> int | None:
+        """How many more messages are wanted from the queue; None: nobody knows."""
+        rooms = []
+        if self.limit is not None and self._where is None and self._wanted is None:
+            rooms.append(self.limit - self._taken)
+        if self._scan_limit is not None:
+            rooms.append(self._scan_limit - self._taken - len(self._unselected))
+        if self._full():
+            rooms.append(0)
+        return max(0, min(rooms)) if rooms else None
+
     def _full(self) -> bool:
-        if self._limit is not None and len(self.states) >= self._limit:
+        if self.limit is not None and self._taken >= self.limit:
             return True
-        if self._ids and self._ids <= self.states.keys():
+        if self._wanted is not None and not self._wanted:
             return True
-        return self._scan_limit is not None and len(self.states) + len(self._unselected) >= self._scan_limit
+        return self._scan_limit is not None and self._taken + len(self._unselected) >= self._scan_limit
 
     @property
     def complete(self) -> bool:
         """Whether nothing is left to receive: as many as planned were taken, and each of them reached an end."""
         with self._lock:
-            return self._full() and not self._busy and all(s in (DELETED, FAILED) for s in self.states.values())
+            return self._full() and not self._busy and not self.states
 
-    @property
-    def waiting(self) -> bool:
-        """Whether all that was planned has ended or is in the hands of a worker, some of it still."""
-        with self._lock:
-            if not (self._busy and self._full()):
-                return False
-            return all(state in (DELETED, FAILED) or key in self._busy for key, state in self.states.items())
-
-    def set(self, keys: Collection[str], state: str, copies: Collection[str] = ()) -> None:
-        """Note the new state of messages (after the journal has it); `copies` are their new ids."""
+    def set(self, keys: Collection[str], state: str) -> None:
+        """Note the new state of messages (after the journal has it)."""
         with self._lock:
             for key in keys:
-                before = self.states.get(key)
-                self.states[key] = state
-                self._done += (state == DELETED) - (before == DELETED)
-                self._failed += (state == FAILED) - (before == FAILED)
-            self._copies.update(copies)
+                if state in _ENDS:
+                    # One that had ended before was counted then.
+                    if self.states.pop(key, None) is not None:
+                        self._done += state in ARRIVED
+                        self._failed += state == FAILED
+                else:
+                    self.states[key] = state
             self._marks.append((time.monotonic(), self._done))
 
     def mark_ambiguous(self, keys: Collection[str]) -> None:
@@ -165,6 +229,9 @@ class Ledger:
             for key in keys:
                 if self.states.get(key) == "":
                     del self.states[key]
+                    self._taken -= 1
+                    if self._wanted is not None:
+                        self._wanted.add(key)
 
     def damaged(self, key: str) -> int:
         """Count one more receive of a message whose MD5 did not match; how many there were."""
@@ -172,10 +239,13 @@ class Ledger:
             self._damage[key] = self._damage.get(key, 0) + 1
             return self._damage[key]
 
-    def stop_group(self, group: str) -> None:
-        """Nothing more of this FIFO group is sent: a later message must not overtake one that failed."""
+    def stop_group(self, group: str, for_good: bool) -> None:
+        """Nothing more of this FIFO group is sent: a later message must not overtake one that failed.
+
+        Not `for_good` where it may go later: then only until `go_on`.
+        """
         with self._lock:
-            self._stopped_groups.add(group)
+            self._stopped_groups[group] = self._stopped_groups.get(group, False) or for_good
 
     def hold(self, messages: Collection[Received], behind: bool = False) -> None:
         """Keep messages leased until the end; `behind` a message of their FIFO group that failed."""
@@ -205,6 +275,11 @@ class Ledger:
             return len(self._held)
 
     @property
+    def taken(self) -> int:
+        """How many messages of the queue this job has begun with, in whatever run."""
+        return self._taken
+
+    @property
     def done(self) -> int:
         """Messages whose copy arrived and whose original is gone."""
         return self._done
@@ -226,13 +301,19 @@ class Ledger:
         with self._lock:
             return len(self._unselected)
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The ids asked for that were not met with, sorted."""
+        with self._lock:
+            return tuple(sorted(self._wanted or ()))
+
     def unfinished(self) -> tuple[str, ...]:
         """The ids that were begun and reached no end."""
         with self._lock:
-            return tuple(key for key, state in self.states.items() if state not in (DELETED, FAILED))
+            return tuple(self.states)
 
     def in_state(self, state: str) -> tuple[str, ...]:
-        """The ids that are in a state now."""
+        """The unfinished ids that are in a state now."""
         with self._lock:
             return tuple(key for key, found in self.states.items() if found == state)
 
@@ -253,6 +334,18 @@ class Ledger:
             if fatal and self.fatal is None:
                 self.fatal = problem
 
+    def stall(self, problem: Problem) -> None:
+        """Every worker stops at its next batch, until what may pass has passed and `go_on` is called."""
+        with self._lock:
+            self.stalled = self.stalled or problem
+
+    def go_on(self) -> None:
+        """What stood in the way has passed: also groups that waited behind it may go."""
+        with self._lock:
+            self.stalled = None
+            self._stopped_groups = {group: True for group, for_good in self._stopped_groups.items() if for_good}
+            self._behind.clear()
+
 
 class Bucket:
     """A token bucket: at most `rate` messages a second over all workers, at most a batch at once."""
@@ -264,19 +357,19 @@ class Bucket:
         self._at = time.monotonic()
         self._lock = threading.Lock()
 
-    def take(self, stop: Callable[[], bool]) -> int:
-        """Wait for `most` tokens and take them; 0 when `stop` says so meanwhile."""
+    def take(self, wanted: int, stop: Callable[[], bool]) -> int:
+        """Wait for `wanted` tokens (at most `most`) and take them; 0 when `stop` says so meanwhile."""
         if self._rate is None:
-            return self.most
+            return wanted
         while not stop():
             with self._lock:
                 now = time.monotonic()
                 self._tokens = min(float(self.most), self._tokens + (now - self._at) * self._rate)
                 self._at = now
-                if self._tokens >= self.most:
-                    self._tokens -= self.most
-                    return self.most
-                wait = (self.most - self._tokens) / self._rate
+                if self._tokens >= wanted:
+                    self._tokens -= wanted
+                    return wanted
+                wait = (wanted - self._tokens) / self._rate
             time.sleep(min(wait, 0.1))
         return 0
 

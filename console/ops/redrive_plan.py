@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from console.errors import NotFound, Refused, UsageError
 from console.model import Queue
-from console.ops import targets
+from console.ops import redrive_preview, targets
 from console.ops.command import command_line
-from console.ops.plan import PlanView
+from console.ops.redrive_edit import Edit
 from console.ops.redrive_filter import Where
 from console.sqs import inspect, move
-from console.text import count as counted
-from console.text import plural
 
 if TYPE_CHECKING:
     from console.ops.session import Session
@@ -29,9 +28,23 @@ SELECTING_LEASE_S = 120
 """The same when a filter reads past messages that stay: they are held until the end, so that none is read twice."""
 
 
+PATIENCE_S = 300.0
+"""For how long a server that is away, credentials that have expired or throttling are waited out."""
+
+DEFAULT_WINDOW_S = 30.0
+"""The visibility timeout of a queue that sets none (SQS developer guide)."""
+
+FIRST_STEP = 5
+"""How many a ramp sends first when it is not told."""
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A queue that messages go to; the counts are those of the plan's moment."""
+    """A queue or topic that messages go to; the counts are those of the plan's moment.
+
+    `visibility` is the queue's own visibility timeout in seconds: how long one attempt of its consumers may take.
+    `ends` are the end offsets of a topic's partitions: no copy of this job lies before them.
+    """
 
     name: str
     url: str
@@ -40,6 +53,9 @@ class Destination:
     max_size: int | None = None
     max_receive: int | None = None
     dlq: str | None = None
+    visibility: float | None = None
+    kind: Literal["queue", "topic"] = "queue"
+    ends: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +64,11 @@ class RedrivePlan:
 
     `to` is None when each message goes back to its own source; `destinations` are all queues that can get some.
     `total` is how many are going to be redriven, None when only reading them tells (a filter).
+
+    `sets` and `unsets` are the patch, `diff` what it does to messages that were looked at: id, path, before, after;
+    `diff_note` says how many, how large, or why none. `canary` is how many are sent at first, then after each look that
+    found none back twice as many when it is a `ramp`. `watch` is how many seconds the outcome waits for bounces, None
+    for as long as the destination's consumers may take. `patience` is for how many seconds an outage is waited out.
     """
 
     dlq: str
@@ -70,6 +91,29 @@ class RedrivePlan:
     rate: float | None = None
     dlq_max_receive: int | None = None
     lease_seconds: int = LEASE_S
+    sets: tuple[str, ...] = ()
+    unsets: tuple[str, ...] = ()
+    diff: tuple[tuple[str, str, str, str], ...] = ()
+    diff_note: str = ""
+    canary: int | None = None
+    ramp: bool = False
+    watch: float | None = 0.0
+    patience: float = PATIENCE_S
+
+    @property
+    def to_topic(self) -> bool:
+        """Whether the messages go to a Kafka topic."""
+        return any(destination.kind == "topic" for destination in self.destinations)
+
+    @property
+    def to_fifo(self) -> bool:
+        """Whether the destination is a FIFO queue, which knows duplicates by their deduplication ids."""
+        return self.fifo and not self.to_topic
+
+    @property
+    def window(self) -> float:
+        """Seconds of one attempt of the slowest destination's consumers; SQS's default where that is not known."""
+        return max((d.visibility for d in self.destinations if d.visibility is not None), default=DEFAULT_WINDOW_S)
 
     @property
     def total(self) -> int | None:
@@ -87,7 +131,10 @@ class RedrivePlan:
     @property
     def target(self) -> str:
         """The target name of the destination, or of the sources the messages return to."""
-        return ", ".join(f"sqs:{destination.name}" for destination in self.destinations)
+        return ", ".join(
+            f"{'kafka' if destination.kind == 'topic' else 'sqs'}:{destination.name}"
+            for destination in self.destinations
+        )
 
 
 def plan(
@@ -101,12 +148,21 @@ def plan(
     rate: float | None = None,
     engine: str = "auto",
     lease_seconds: int | None = None,
+    sets: Sequence[str] = (),
+    unsets: Sequence[str] = (),
+    canary: int | None = None,
+    ramp: bool = False,
+    watch: float | None = None,
+    patience: float = PATIENCE_S,
 ) -> RedrivePlan:
-    """Look at everything a redrive touches and choose the engine; changes nothing and receives nothing.
+    """Look at everything a redrive touches and choose the engine; changes nothing.
 
-    `dlq` and `to` are targets (`sqs:NAME` or a bare name); without `to` messages return to their source. `rate` is
-    messages a second. Raises `NotFound` for an unknown queue, `UsageError` for what makes no sense (no source and no
-    `to`, types that differ, a filter that is not CEL, an engine that cannot do it), `Refused` for a topic.
+    `dlq` and `to` are targets (`sqs:NAME`, `kafka:TOPIC` for `to`, or a bare name); without `to` messages return to
+    their source. `rate` is messages a second. Only for a patch (`sets`, `unsets`) some messages are received, under the
+    peek budget, to show what it does. `watch` None waits for bounces after a canary and not otherwise.
+
+    Raises `NotFound` for an unknown queue or topic, `UsageError` for what makes no sense (no source and no `to`, types
+    that differ, a filter or value that is not CEL, an engine that cannot do it), `Refused` where it would do harm.
     """
     if engine not in ("auto", "native", "client"):
         raise UsageError(f"--engine {engine!r} is none; it is auto, native or client")
@@ -114,23 +170,30 @@ def plan(
         raise UsageError(f"--limit {limit} makes no sense: it is how many messages at most, 1 or more")
     if rate is not None and not 0 < rate <= 1_000_000:
         raise UsageError(f"--rate {rate:g} makes no sense: it is messages a second, more than 0")
+    if canary is not None and canary < 1:
+        raise UsageError(f"--canary {canary} makes no sense: it is how many messages are sent first, 1 or more")
+    if ramp and rate is not None and rate < 1:
+        raise UsageError("--ramp doubles its steps: a rate below 1 a second makes no sense with it")
     if where is not None:
         Where(where)
+    edit = Edit(sets, unsets) if sets or unsets else None
+    canary = canary or (FIRST_STEP if ramp else None)
     name = _queue_name(dlq, f"{dlq} is a topic, not a dead-letter queue")
     sqs = session.require_sqs(name)
     source = sqs.queue(name)
     if source.problem is not None:
         raise NotFound(f"cannot redrive {name}: {source.problem.message}")
     sources = source.dlq_of or sqs.sources(source)
-    found = _destinations(sqs, source, sources, to)
+    found = _destinations(session, sqs, source, sources, to)
     selected = where is not None or bool(ids) or limit is not None
-    chosen, why = _engine(sqs, source, sources, found, to, rate, selected, engine)
+    reason = _only_client(selected, edit is not None, canary is not None, found)
+    chosen, why = _engine(sqs, source, sources, found, to, rate, reason, engine)
     if chosen == "client" and selected and source.max_receive is not None and source.max_receive <= 1:
         raise Refused(
             f"refused to redrive a selection of {name}: it has a dead-letter queue of its own after 1 receive, so "
             "reading it would move what stays; redrive all of it, or raise its maxReceiveCount first"
         )
-    return RedrivePlan(
+    planned = RedrivePlan(
         dlq=source.name,
         url=source.url,
         arn=source.arn,
@@ -139,11 +202,17 @@ def plan(
         in_flight=source.in_flight,
         delayed=source.delayed,
         to=None if to is None else found[0].name,
+        sets=tuple(sets),
+        unsets=tuple(unsets),
+        canary=canary,
+        ramp=ramp,
+        watch=watch if watch is not None or canary is not None else 0.0,
+        patience=patience,
         destinations=found,
         engine=chosen,
         why=why,
         endpoint=sqs.endpoint,
-        command=_command(session, source.name, found[0].name if to else None, where, ids, limit, rate, chosen),
+        command="",
         region=sqs.region,
         where=where,
         ids=tuple(dict.fromkeys(ids)),
@@ -152,30 +221,43 @@ def plan(
         dlq_max_receive=source.max_receive,
         lease_seconds=lease_seconds or (SELECTING_LEASE_S if where is not None or ids else LEASE_S),
     )
+    diff, note = redrive_preview.preview(sqs, planned, source, edit) if edit is not None else ((), "")
+    return replace(planned, command=_command(session, planned), diff=diff, diff_note=note)
 
 
-def _command(
-    session: Session,
-    dlq: str,
-    to: str | None,
-    where: str | None,
-    ids: Sequence[str],
-    limit: int | None,
-    rate: float | None,
-    engine: Engine,
-) -> str:
-    words = ["dlq", "redrive", f"sqs:{dlq}"]
-    if to is not None:
-        words += ["--to", f"sqs:{to}"]
-    if where is not None:
-        words += ["--where", where]
-    for message_id in ids:
-        words += ["--id", message_id]
-    if limit is not None:
-        words += ["--limit", str(limit)]
-    if rate is not None:
-        words += ["--rate", f"{rate:g}"]
-    return command_line(session.settings, *words, "--engine", engine, "--execute")
+def _only_client(selected: bool, edited: bool, steps: bool, found: Sequence[Destination]) -> str:
+    """Why the server's own move task cannot do what is asked, "" where it might."""
+    if found[0].kind == "topic":
+        return "the server moves messages between queues only, not to a topic"
+    if edited:
+        return "a native move changes nothing in a message"
+    if steps:
+        return "a native move takes the whole queue at once, no steps"
+    return "a native move takes the whole queue, not a selection" if selected else ""
+
+
+def _command(session: Session, planned: RedrivePlan) -> str:
+    words = ["dlq", "redrive", planned.source]
+    if planned.to is not None:
+        words += ["--to", planned.target]
+    if planned.where is not None:
+        words += ["--where", planned.where]
+    for option, values in (("--id", planned.ids), ("--set", planned.sets), ("--unset", planned.unsets)):
+        for value in values:
+            words += [option, value]
+    if planned.limit is not None:
+        words += ["--limit", str(planned.limit)]
+    if planned.rate is not None:
+        words += ["--rate", f"{planned.rate:g}"]
+    if planned.canary is not None:
+        words += ["--canary", str(planned.canary)]
+    if planned.ramp:
+        words.append("--ramp")
+    if planned.watch is not None and (planned.watch > 0 or planned.canary is not None):
+        words += ["--watch", f"{planned.watch:g}s"]
+    if planned.patience != PATIENCE_S:
+        words += ["--patience", f"{planned.patience:g}s"]
+    return command_line(session.settings, *words, "--engine", planned.engine, "--execute")
 
 
 def _queue_name(target: str, topic_message: str) -> str:
@@ -185,11 +267,13 @@ def _queue_name(target: str, topic_message: str) -> str:
     return name
 
 
-def _destinations(sqs: SqsClient, source: Queue, sources: Sequence[str], to: str | None) -> tuple[Destination, ...]:
+def _destinations(
+    session: Session, sqs: SqsClient, source: Queue, sources: Sequence[str], to: str | None
+) -> tuple[Destination, ...]:
+    if to is not None and targets.parse(to)[0] == "kafka":
+        return (_topic(session, targets.parse(to)[1]),)
     if to is not None:
-        names: Sequence[str] = (
-            _queue_name(to, "a dead-letter queue is redriven to a queue; logq replay copies messages to a topic"),
-        )
+        names: Sequence[str] = (targets.parse(to)[1],)
     elif sources:
         names = sources
     else:
@@ -208,19 +292,41 @@ def _destinations(sqs: SqsClient, source: Queue, sources: Sequence[str], to: str
                 f"{source.name} is {kinds[0]} queue and {name} {kinds[1]} queue: messages can only be redriven "
                 "between queues of one type"
             )
-        size = dict(queue.extra).get("MaximumMessageSize")
         found.append(
             Destination(
                 queue.name,
                 queue.url,
                 queue.arn,
                 queue.visible,
-                int(size) if size and size.isdigit() else None,
+                _whole(queue, "MaximumMessageSize"),
                 queue.max_receive,
                 queue.dlq,
+                _whole(queue, "VisibilityTimeout"),
             )
         )
     return tuple(found)
+
+
+def _whole(queue: Queue, name: str) -> int | None:
+    told = dict(queue.extra).get(name)
+    return int(told) if told and told.isdigit() else None
+
+
+def _topic(session: Session, name: str) -> Destination:
+    from console.ops.redrive_kafka import DEFAULT_MAX_BYTES
+
+    topic = session.require_kafka().topic(name)
+    if topic.internal:
+        raise UsageError(f"{name} is a topic of Kafka's own; messages cannot go there")
+    most = dict(topic.config).get("max.message.bytes")
+    return Destination(
+        name,
+        "",
+        "",
+        max_size=int(most) if most and most.isdigit() else DEFAULT_MAX_BYTES,
+        kind="topic",
+        ends=tuple((p.partition, p.end) for p in topic.partitions if p.end is not None),
+    )
 
 
 def _engine(
@@ -230,12 +336,19 @@ def _engine(
     found: Sequence[Destination],
     to: str | None,
     rate: float | None,
-    selected: bool,
+    reason: str,
     wanted: str,
 ) -> tuple[Engine, str]:
+    # Whichever engine serves: beside a move task that runs, messages would be redriven twice.
+    supported, missing, tasks = move.probe(sqs, source.arn)
+    running = [task for task in tasks if task.status in ("RUNNING", "CANCELLING")]
+    if running:
+        raise Refused(
+            f"refused to redrive {source.name}: a native move task of it is {running[0].status.lower()}; wait for it"
+        )
     if wanted == "client":
         return "client", "asked for"
-    objection = move.objection(
+    objection = reason or move.objection(
         is_aws=sqs.is_aws,
         fifo=source.fifo,
         sources=len(sources),
@@ -243,14 +356,9 @@ def _engine(
         destination_arn=None if to is None else found[0].arn,
         destination_fifo=None if to is None else source.fifo,
         rate=rate,
-        selected=selected,
     )
-    if not objection:
-        supported, reason, tasks = move.probe(sqs, source.arn)
-        running = [task for task in tasks if task.status in ("RUNNING", "CANCELLING")]
-        if running:
-            raise Refused(f"refused to redrive {source.name}: a native move task of it is {running[0].status.lower()}")
-        objection = "" if supported else reason
+    if not objection and not supported:
+        objection = missing
     if not objection:
         return "native", "asked for" if wanted == "native" else "the whole queue goes back, and the server can move it"
     if wanted == "native":
@@ -258,118 +366,17 @@ def _engine(
     return "client", objection
 
 
-_LOSSES = {
-    "native": (
-        "new MessageIds and enqueue times; no list of ids in the receipt; messages that arrive meanwhile move too",
-        "FIFO messages get new deduplication ids",
-    ),
-    "client": (
-        "new MessageIds, enqueue times and SenderId (the journal keeps the old ones); DelaySeconds is not known to SQS",
-        "FIFO messages get deduplication ids of this job",
-    ),
-}
-
-
-def view(planned: RedrivePlan) -> PlanView:
-    """The plan in words, for the dialog and the command line."""
-    many = "?" if planned.count is None else counted(planned.count)
-    if planned.where is not None:
-        what = f"those of ~{many} messages that match: {planned.where}"
-    elif planned.ids:
-        what = f"{plural(len(planned.ids), 'message')} by id, of ~{many}"
-    else:
-        what = f"~{'?' if planned.total is None else counted(planned.total)} of ~{many} messages"
-    if planned.limit is not None and (planned.where is not None or len(planned.ids) > planned.limit):
-        what += f", at most {planned.limit:,}"
-    facts = [
-        ("what", what),
-        ("from", f"{planned.dlq} ({'FIFO' if planned.fifo else 'standard'}; counts are approximate)"),
-        ("to", planned.target.replace("sqs:", "") if planned.to else _back_to(planned)),
-        ("engine", f"{planned.engine}: {planned.why}"),
-        ("speed", f"at most {planned.rate:g} a second" if planned.rate else "as fast as the server takes them"),
-        ("who sees it", _consumers(planned)),
-        ("is lost", _LOSSES[planned.engine][0] + (f"; {_LOSSES[planned.engine][1]}" if planned.fifo else "")),
-        ("ends", _ends(planned)),
-    ]
-    return PlanView(
-        kind="redrive",
-        title=f"redrive {planned.dlq}",
-        facts=tuple(facts),
-        warnings=_warnings(planned),
-        columns=("destination", "visible now", "its dead-letter queue", "after receives"),
-        rows=tuple(
-            (
-                destination.name,
-                "–" if destination.visible is None else counted(destination.visible),
-                destination.dlq or "–",
-                "–" if destination.max_receive is None else str(destination.max_receive),
-            )
-            for destination in planned.destinations
-        ),
-        command=planned.command,
-        target=planned.dlq,
-        undo="",
-    )
-
-
-def _back_to(planned: RedrivePlan) -> str:
-    if len(planned.destinations) == 1:
-        return f"{planned.destinations[0].name} (its source)"
-    names = ", ".join(destination.name for destination in planned.destinations)
-    return f"each to the source it came from: {names}"
-
-
-def _consumers(planned: RedrivePlan) -> str:
-    names = ", ".join(destination.name for destination in planned.destinations)
-    bounce = [d for d in planned.destinations if d.dlq is not None]
-    text = f"the consumers of {names} get these messages again, beside their own"
-    if bounce:
-        text += f"; what fails {bounce[0].max_receive} times there comes back to {bounce[0].dlq}"
-    return text
-
-
-def _ends(planned: RedrivePlan) -> str:
-    if planned.engine == "native":
-        return "when the server says so and the counts before and after agree"
-    many = "all" if planned.count is None else counted(planned.count)
-    return f"after {many} messages have been looked at, or when the queue is empty"
-
-
-def _warnings(planned: RedrivePlan) -> tuple[str, ...]:
-    warnings = ["It cannot be undone: once consumers have the messages, nothing brings them back."]
-    if not planned.fifo:
-        warnings.append("Exactly once is impossible into a standard queue: consumers must bear a message twice.")
-    if planned.engine == "client":
-        warnings.append(
-            "Messages that arrive while it runs may be among those handled; what is beyond the planned count is left."
-        )
-        if planned.to is None and len(planned.destinations) > 1:
-            warnings.append(
-                "A message that does not tell its source (DeadLetterQueueSourceArn) stays; --to decides it."
-            )
-        if planned.dlq_max_receive is not None:
-            warnings.append(
-                f"{planned.dlq} has a redrive policy of its own ({planned.dlq_max_receive} receives): "
-                "what is read and stays uses up one."
-            )
-        if planned.fifo and planned.total is None:
-            warnings.append("FIFO: behind the first 10 messages of a group that stay, nothing can be seen.")
-    if planned.in_flight:
-        warnings.append(
-            f"{plural(planned.in_flight, 'message')} of {planned.dlq} in flight: someone is reading it now."
-        )
-    return tuple(warnings)
-
-
 def to_json(planned: RedrivePlan) -> dict[str, Any]:
     """The plan as plain values: what `-o json` prints and the journal keeps."""
+    from console.ops.redrive_words import warnings
+
     return {
         **asdict(planned),
         "kind": "redrive",
         "total": planned.total,
         "source": planned.source,
         "target": planned.target,
-        "warnings": list(_warnings(planned)),
+        "warnings": list(warnings(planned)),
     }
 
 
@@ -377,16 +384,20 @@ def from_json(raw: Mapping[str, Any]) -> RedrivePlan:
     """The plan that `to_json` wrote."""
     derived = {"kind", "total", "source", "target", "warnings"}
     values = {key: value for key, value in raw.items() if key not in derived}
-    values["destinations"] = tuple(Destination(**destination) for destination in raw["destinations"])
-    values["ids"] = tuple(raw["ids"])
+    values["destinations"] = tuple(
+        Destination(**{**d, "ends": tuple((int(p), int(end)) for p, end in d.get("ends") or ())})
+        for d in raw["destinations"]
+    )
+    for name in ("ids", "sets", "unsets"):
+        values[name] = tuple(raw.get(name) or ())
+    values["diff"] = tuple((str(i), str(path), str(was), str(new)) for i, path, was, new in raw.get("diff") or ())
     return RedrivePlan(**values)
 
 
-def counts(sqs: SqsClient, planned: RedrivePlan) -> Queue:
-    """The dead-letter queue's attributes now. Raises as `SqsClient.queue`."""
-    import time
-
+def counts(sqs: SqsClient, planned: RedrivePlan, url: str = "") -> Queue:
+    """The attributes now of the dead-letter queue, or of the queue at `url`. Raises as `SqsClient.queue`."""
+    of = url or planned.url
     return sqs.bounded(
-        f"see the queue {planned.dlq!r}",
-        lambda: inspect.queue_of(planned.url, inspect.attributes(sqs.raw(), planned.url), time.time()),
+        f"see the queue {inspect.name_of(of)!r}",
+        lambda: inspect.queue_of(of, inspect.attributes(sqs.raw(), of), time.time()),
     )

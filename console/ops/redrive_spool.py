@@ -15,7 +15,10 @@ from console.sqs.send import Outgoing
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A message in the journal, with where it goes and under which deduplication id."""
+    """A message in the journal, with where it goes and under which deduplication id.
+
+    `sha256` is the fingerprint of what is sent: of the edited message where it was edited.
+    """
 
     message: Received
     to: str
@@ -41,19 +44,27 @@ def outgoing(message: Received, fifo: bool, own_dedup_id: str | None) -> Outgoin
     )
 
 
-def pack(message: Received, to: str, own_dedup_id: str | None) -> bytes:
-    """The message for the journal, with everything SQS told about it (SenderId, SentTimestamp: lost by a send)."""
-    attributes = {name: _plain(value) for name, value in message.attributes.items()}
-    content = json.dumps([message.body, attributes], sort_keys=True, ensure_ascii=True)
+def fingerprint(body: str, attributes: Mapping[str, Mapping[str, Any]]) -> str:
+    """The hex SHA-256 of a message's content: body and message attributes, in whatever order they came."""
+    content = [body, {name: _plain(value) for name, value in attributes.items()}]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def pack(message: Received, to: str, own_dedup_id: str | None, out: Outgoing | None = None) -> bytes:
+    """The message for the journal, with everything SQS told about it (SenderId, SentTimestamp: lost by a send).
+
+    `out` is the form it is sent in, when it is.
+    """
+    sent = out or message
     return json.dumps(
         {
             "id": message.id,
             "body": message.body,
-            "attributes": attributes,
+            "attributes": {name: _plain(value) for name, value in message.attributes.items()},
             "system": dict(message.system),
             "to": to,
             "dedup": own_dedup_id,
-            "sha256": hashlib.sha256(content.encode()).hexdigest(),
+            "sha256": fingerprint(sent.body, sent.attributes),
         },
         ensure_ascii=True,
     ).encode()

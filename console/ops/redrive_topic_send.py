@@ -30,9 +30,9 @@ DELIVERY_S = 30.0
 """How long a record may take to be acknowledged before its fate is called unknown."""
 
 # The broker's answers that speak of the one record: it was not written and never will be.
-_REFUSED = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_MSG", "INVALID_RECORD", "INVALID_TIMESTAMP", "POLICY_VIOLATION"})
+REFUSED = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_MSG", "INVALID_RECORD", "INVALID_TIMESTAMP", "POLICY_VIOLATION"})
 # Those that speak of the place: nothing was written, and it may work later.
-_NOT_WRITTEN = frozenset(
+NOT_WRITTEN = frozenset(
     {
         "TOPIC_AUTHORIZATION_FAILED",
         "CLUSTER_AUTHORIZATION_FAILED",
@@ -66,7 +66,7 @@ class Sender:
             try:
                 self._produce(producer, chosen, answers)
             except Exception as error:  # BufferError, KafkaException: it never left this process
-                self._answered(chosen, write.reason(error), _name_of(error), None, answers)
+                self._answered(chosen, write.reason(error), name_of(error), None, answers)
         ends = time.monotonic() + DELIVERY_S + 5
         while len(answers) < len(batch) and time.monotonic() < ends:
             producer.poll(0.05)
@@ -114,9 +114,9 @@ class Sender:
     def _answered(self, chosen: Chosen, said: str, name: str, result: str | None, answers: dict[str, Entry]) -> None:
         if result is not None:
             entry = replace(self._entry(chosen, SENT), result=result)
-        elif name in _REFUSED:
+        elif name in REFUSED:
             entry = replace(self._entry(chosen, FAILED), note=said)
-        elif name in _NOT_WRITTEN:
+        elif name in NOT_WRITTEN:
             entry = replace(self._entry(chosen, UNSENT), note=said)
         else:
             entry = replace(self._entry(chosen, INTENT), note=said)
@@ -129,11 +129,11 @@ class Sender:
         return Entry(chosen.message.id, state, data=json.dumps(data).encode())
 
 
-def _name_of(error: BaseException) -> str:
+def name_of(error: BaseException) -> str:
     """What never left this process was not written; its code tells whether it ever can be."""
     code: Any = error.args[0] if error.args else None
     name = str(code.name()) if hasattr(code, "name") else "_QUEUE_FULL"
-    return name if name in _REFUSED or name in _NOT_WRITTEN else "_QUEUE_FULL"
+    return name if name in REFUSED or name in NOT_WRITTEN else "_QUEUE_FULL"
 
 
 def settle(client: KafkaClient, journal: Journal, job: str, planned: TopicRedrivePlan, patience: float) -> list[str]:
@@ -158,7 +158,7 @@ def settle(client: KafkaClient, journal: Journal, job: str, planned: TopicRedriv
     found: dict[str, str] = {}
     for topic in sorted({str(data["to"]) for data in unsure.values()}):
         try:
-            found |= _copies(client, job, topic, floors, patience)
+            found |= copies(client, job, topic, floors, patience)
         except LogqError as error:
             journal.audit(f"the copies in {topic} could not be looked for: {error}", job)
     journal.put(job, [Entry(key, SENT, result=result) for key, result in found.items() if key in unsure])
@@ -173,7 +173,7 @@ def settle(client: KafkaClient, journal: Journal, job: str, planned: TopicRedriv
     return missing
 
 
-def _copies(
+def copies(
     client: KafkaClient, job: str, topic: str, floors: dict[tuple[str, int], int], patience: float
 ) -> dict[str, str]:
     """The copies of a job in a topic from the floors to its present end: origin -> place."""

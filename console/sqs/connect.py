@@ -35,6 +35,7 @@ _BAD_CREDENTIALS = {
 }  # fmt: skip
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _NO_QUEUE = {"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "NonExistentQueue"}
+_CLOCK = {"RequestTimeTooSkewed", "RequestInTheFuture"}
 THROTTLES = {
     "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
     "TooManyRequestsException", "RequestLimitExceeded", "SlowDown", "KmsThrottled", "KMS.ThrottlingException",
@@ -155,6 +156,32 @@ def is_call_level(error: BaseException) -> bool:
     return name in known or name.startswith(("KMS.", "Kms")) or status(error) == 403
 
 
+def passing(error: BaseException) -> bool:
+    """Whether what stands in the way may pass by itself or by somebody's help: worth waiting for and asking again.
+
+    A server that is away, slow, failing or asks to slow down; credentials that have expired; a clock that is wrong.
+    """
+    from botocore import exceptions as boto
+
+    if isinstance(error, boto.ClientError):
+        name = code(error)
+        return name in THROTTLES | _EXPIRED | _CLOCK or (status(error) or 0) >= 500 or _skewed(error)
+    away = (
+        boto.ConnectionError,
+        boto.HTTPClientError,
+        boto.CredentialRetrievalError,
+        boto.SSOError,
+        boto.TokenRetrievalError,
+    )
+    return isinstance(error, (*away, Unreachable))
+
+
+def _skewed(error: Any) -> bool:
+    """Whether a signature was refused for its time: SQS then says "Signature expired" or "not yet current"."""
+    said = str(error.response.get("Error", {}).get("Message") or "").lower()
+    return code(error) in _CLOCK or "signature expired" in said or "signature not yet current" in said
+
+
 def words(error: BaseException, doing: str, settings: SqsSettings) -> LogqError:
     """An error of boto3 as one of ours: one line that says what was tried (`doing`), why it failed, and what to do."""
     from botocore import exceptions as boto
@@ -201,6 +228,8 @@ def _service_words(error: Any, doing: str, where: str, settings: SqsSettings) ->
     page = said.lower().startswith(("<!doctype", "<html"))
     if page:  # as markup it is of no use to anybody
         said = "a web page"
+    if _skewed(error):
+        return Denied(f"cannot {doing}: the clock of this machine is wrong, says {where} ({said}); set it right")
     if name in _DENIED or (status(error) == 403 and name not in _BAD_CREDENTIALS | _EXPIRED):
         return Denied(f"cannot {doing}: {said} ({name}); ask for the permission or use another --aws-profile")
     if name in _EXPIRED:

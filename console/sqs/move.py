@@ -107,12 +107,9 @@ def objection(
     destination_arn: str | None,
     destination_fifo: bool | None,
     rate: float | None,
-    selected: bool,
 ) -> str:
     """Why a native move cannot or must not do a redrive, "" when it can: what AWS's API reference refuses, and where
     emulators go wrong without saying so (a FIFO move reports COMPLETED with 0 moved; several sources get one)."""
-    if selected:
-        return "a native move takes the whole queue, not a selection"
     if sources == 0:
         return "a native move needs the dead-letter queue of another queue as its source"
     if destination_arn is not None and destination_arn == source_arn:

@@ -60,12 +60,16 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one message; `message_id` is its new id at the destination when it was accepted."""
+    """What became of one message; `message_id` is its new id at the destination when it was accepted.
+
+    `passing` tells that what stood in the way may pass by itself (`connect.passing`).
+    """
 
     fate: Fate
     message_id: str | None = None
     problem: Problem | None = None
     throttled: bool = False
+    passing: bool = False
 
 
 def batch_limit(max_message_size: int | None) -> int:
@@ -106,7 +110,8 @@ def send(client: SQSClient, url: str, batch: Sequence[Outgoing]) -> dict[str, Re
                 out |= send(client, url, [message])
             return out
         problem = Problem("send", connect.code(error), " ".join(str(error).split()))
-        return {message.id: Result(fate, problem=problem, throttled=throttled) for message in batch}
+        result = Result(fate, problem=problem, throttled=throttled, passing=connect.passing(error))
+        return {message.id: result for message in batch}
     return _results(answer, batch)
 
 
@@ -185,10 +190,10 @@ def _results(answer: Any, batch: Sequence[Outgoing]) -> dict[str, Result]:
                 fate = Fate.UNKNOWN
             else:
                 fate = Fate.REFUSED
-            out[message.id] = Result(fate, problem=problem, throttled=throttled)
+            out[message.id] = Result(fate, problem=problem, throttled=throttled, passing=fate is not Fate.REFUSED)
         else:
             problem = Problem(f"message {message.id}", "NO_RESULT", "the answer does not mention this message")
-            out[message.id] = Result(Fate.UNKNOWN, problem=problem)
+            out[message.id] = Result(Fate.UNKNOWN, problem=problem, passing=True)
     return out
 
 

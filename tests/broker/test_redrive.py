@@ -231,7 +231,7 @@ def test_what_makes_no_sense_is_refused_before_anything_happens(session: Session
         ({"dlq": "nope"}, NotFound, "nope"),
         ({"dlq": world.name}, UsageError, "--to QUEUE"),
         ({"dlq": "kafka:orders.DLT"}, UsageError, "no Kafka side"),
-        ({"to": "kafka:orders"}, Refused, "logq replay"),
+        ({"to": "kafka:orders"}, UsageError, "no Kafka side"),
         ({"to": world.dlq}, UsageError, "is the source"),
         ({"to": fifo.name}, UsageError, "one type"),
         ({"to": "nope"}, NotFound, "nope"),

@@ -1,23 +1,49 @@
 """Redrive when answers get lost, batches fail in part, sums do not match: what no server does on request is injected
-around a real one by `sqs_world.Faulty`."""
+around a real one by `sqs_world.Faulty`.
+
+What can go wrong (the design's table), and the test that provokes it:
+
+- lost, deleted before the send was confirmed: test_nothing_is_deleted_before_its_send_is_confirmed
+- lost, a FIFO copy swallowed as a duplicate: test_redrive.test_fifo_order_holds_and_the_copy_is_not_swallowed
+- lost, a whole batch deleted after a partial failure: test_a_partial_failure_keeps_what_failed
+- lost, the retention ran out during the review: test_a_message_that_is_gone_before_its_turn_is_told
+- lost, attributes, trace header or group: test_redrive.test_a_message_arrives_whole
+- lost, a Kafka destination without acks: test_redrive_kafka.test_nothing_is_deleted_without_a_delivery_report
+- twice, a crash or time-out after a send: test_a_lost_answer_is_looked_for_and_doubles_nothing,
+  test_where_no_look_is_possible_only_what_is_named_doubles, test_redrive_kill
+- twice, the lease ran out and a stale receipt "succeeded": test_a_lease_that_cannot_be_extended_is_not_used,
+  test_a_message_delivered_twice_is_sent_once, test_a_stale_receipt_that_succeeds_sends_nothing_again
+- twice, the SDK's retries: test_the_sending_client_never_retries
+- twice, two operators: test_redrive.test_two_operators_cannot_redrive_one_queue; a native task as well:
+  test_a_running_move_task_is_respected
+- reordered, a FIFO partial failure: test_redrive.test_a_fifo_group_stops_at_its_first_failure
+- damage (MD5): test_a_copy_that_is_damaged_keeps_the_original, test_a_message_damaged_on_the_way_here_…
+- throttling: test_throttling_is_waited_out, test_an_outage_is_waited_out
+- lagging counters: test_counters_that_lag_end_nothing_early, test_completed_is_no_proof
+"""
 
 from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqs_world
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 from sqs_world import World
 
+from console.errors import Refused
 from console.model import Outcome
-from console.ops import jobs, redrive
+from console.ops import jobs, redrive, redrive_client, redrive_resolve
 from console.ops.session import Session
+from console.sqs import send as sending
 
 pytestmark = pytest.mark.broker
 Names = Callable[[str], str]
@@ -68,15 +94,28 @@ def raises(problem: Exception) -> Callable[[Call, dict[str, Any]], Any]:
     return fault
 
 
-def run(session: Session, world: World, **plan: Any) -> Outcome:
-    return redrive.run(session, redrive.plan(session, world.dlq, engine="client", **plan))
+def run(session: Session, world: World, patience: float = 1.0, **plan: Any) -> Outcome:
+    return redrive.run(session, redrive.plan(session, world.dlq, engine="client", patience=patience, **plan))
 
 
 def ambiguous(session: Session, job: str) -> set[str]:
     return {entry.key for entry in session.journal.entries(job, data=False) if entry.ambiguous}
 
 
-def test_a_lost_answer_doubles_only_what_is_named(world: World, tmp_path: Path) -> None:
+def test_a_lost_answer_is_looked_for_and_doubles_nothing(world: World, tmp_path: Path) -> None:
+    world.fill(bodies())
+    with sqs_world.session(world.endpoint, tmp_path, {"send_message_batch": Times(1, lost_answer)}) as session:
+        outcome = run(session, world)
+        assert (outcome.state, outcome.done) == ("done", 30)
+        assert "10 of 10 messages in doubt found at the destination" in outcome.lines
+        assert ambiguous(session, outcome.job) == set()
+    assert Counter(message["Body"] for message in world.drain()) == Counter(bodies())
+
+
+def test_where_no_look_is_possible_only_what_is_named_doubles(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redrive_resolve, "LOOK_MOST", 0)
     ids = world.fill(bodies())
     with sqs_world.session(world.endpoint, tmp_path, {"send_message_batch": Times(1, lost_answer)}) as session:
         outcome = run(session, world)
@@ -89,24 +128,45 @@ def test_a_lost_answer_doubles_only_what_is_named(world: World, tmp_path: Path) 
     assert {ids[body] for body, times in arrived.items() if times > 1} == named and len(named) == 10
 
 
+def test_what_somebody_else_sent_is_not_taken_for_a_copy(world: World, tmp_path: Path) -> None:
+    """The same content twice at the destination: whose is whose nobody can tell, and nothing may be lost by a guess."""
+    (body,) = bodies(1)
+    ids = world.fill([body])
+
+    def as_well(call: Call, keywords: dict[str, Any]) -> Any:
+        world.fill([body], url=world.url)
+        lost_answer(call, keywords)
+
+    with sqs_world.session(world.endpoint, tmp_path, {"send_message_batch": Times(1, as_well)}) as session:
+        outcome = run(session, world)
+        assert (outcome.state, outcome.done) == ("done", 1)
+        assert ambiguous(session, outcome.job) == set(ids.values())
+    assert [message["Body"] for message in world.drain()] == [body] * 3
+
+
 def test_a_lost_answer_on_fifo_doubles_nothing(sqs_endpoint: str, unique: Names, tmp_path: Path) -> None:
     with sqs_world.world(sqs_endpoint, unique("flt"), fifo=True) as fifo:
         fifo.fill(bodies(20), group=lambda body: "g")
         with sqs_world.session(sqs_endpoint, tmp_path, {"send_message_batch": Times(2, lost_answer)}) as session:
-            # Twice in a row for the first message: the run stops, and a resume sends under the same id.
-            first = run(session, fifo)
-            assert first.state in ("failed", "partly") and first.left
-            assert jobs.resume(session, first.job).state == "done"
-            assert ambiguous(session, first.job) == set()
-        assert Counter(message["Body"] for message in fifo.drain()) == Counter(bodies(20))
+            # Twice in a row for the first message: the run pauses and sends under the same id.
+            outcome = run(session, fifo, patience=20.0)
+            assert (outcome.state, outcome.done) == ("done", 20)
+            assert ambiguous(session, outcome.job) == set()
+        arrived = [json.loads(message["Body"])["n"] for message in fifo.drain()]
+        assert arrived == list(range(20))
 
 
-def test_no_answer_twice_stops_and_a_resume_finishes(world: World, tmp_path: Path) -> None:
+def test_no_answer_ever_stops_and_a_resume_finishes(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redrive_resolve, "LOOK_MOST", 0)
     ids = world.fill(bodies())
     faults = {"send_message_batch": Times(10**6, lost_answer)}
     with sqs_world.session(world.endpoint, tmp_path, faults) as session:
-        first = run(session, world)
+        first = run(session, world, patience=30.0)
+        # It does not go on doubling for as long as its patience would last.
         assert first.state == "failed" and first.left == 30 and "resume" in first.lines[-2]
+        assert faults["send_message_batch"].calls <= redrive_client.UNKNOWN_MOST * 3
         faults["send_message_batch"].left = 0
         assert jobs.resume(session, first.job).state == "done"
         named = ambiguous(session, first.job)
@@ -122,9 +182,10 @@ def test_what_was_certainly_not_sent_is_not_doubled(world: World, tmp_path: Path
     world.fill(bodies())
     faults = {"send_message_batch": Times(2, raises(problem))}
     with sqs_world.session(world.endpoint, tmp_path, faults) as session:
-        outcome = run(session, world)
+        outcome = run(session, world, patience=20.0)
         if outcome.state != "done":
-            assert outcome.problems and outcome.left
+            # A permission is not waited for.
+            assert outcome.problems[0].code == "AccessDenied" and outcome.left
             outcome = jobs.resume(session, outcome.job)
         assert (outcome.state, outcome.done) == ("done", 30)
         assert ambiguous(session, outcome.job) == set()
@@ -199,7 +260,7 @@ def test_a_failed_delete_is_done_by_a_resume_and_nothing_is_sent_again(world: Wo
     with sqs_world.session(
         world.endpoint, tmp_path, {"send_message_batch": sends, "delete_message_batch": deletes}
     ) as session:
-        first = run(session, world, lease_seconds=20)
+        first = run(session, world, patience=0.2, lease_seconds=20)
         assert first.state == "failed" and first.done == 0 and first.left == 30
         sent = sum(count for state, count in session.journal.counts(first.job).items() if state == "SENT")
         assert sent == 10 * sends.calls
@@ -318,4 +379,221 @@ def test_the_endpoint_gone_is_an_outcome_not_a_traceback(world: World, tmp_path:
     with sqs_world.session(world.endpoint, tmp_path, faults) as session:
         outcome = run(session, world)
         assert outcome.state == "failed" and outcome.problems[0].code == "EndpointConnectionError"
+        assert "stopped" in outcome.lines[1] and "connection" in outcome.lines[1]
         assert "resume" in " ".join(outcome.lines)
+
+
+# ---------------------------------------------------------------- outages in the middle
+
+SKEW = ClientError(
+    {
+        "Error": {"Code": "SignatureDoesNotMatch", "Message": "Signature expired: 20261128T0800Z is now earlier than"},
+        "ResponseMetadata": {"HTTPStatusCode": 403},  # type: ignore[typeddict-item]
+    },
+    "ReceiveMessage",
+)
+
+
+@pytest.mark.parametrize(
+    ("problem", "says"),
+    [
+        (EndpointConnectionError(endpoint_url="x", error="Connection refused"), "refused"),
+        (error("InternalError", 500), "failed"),
+        (error("RequestThrottled", 400), ""),
+        (error("ExpiredToken", 403), "credentials have expired"),
+        (SKEW, "clock"),
+    ],
+    ids=["refused", "5xx", "throttled", "expired", "skew"],
+)
+def test_an_outage_is_waited_out(world: World, tmp_path: Path, problem: Exception, says: str) -> None:
+    """Every call fails for a while in the middle: the job pauses, says why, and goes on; nothing is lost or doubled."""
+    world.fill(bodies(60))
+    down = threading.Event()
+    done = threading.Event()
+    calls = Counter[str]()
+
+    def fails(name: str) -> Callable[[Call, dict[str, Any]], Any]:
+        def fault(call: Call, keywords: dict[str, Any]) -> Any:
+            calls[name] += 1
+            if name == "send_message_batch" and calls[name] == 3 and not done.is_set():
+                down.set()
+                threading.Timer(1.0, lambda: (done.set(), down.clear())).start()
+            if down.is_set():
+                raise problem
+            return call(**keywords)
+
+        return fault
+
+    names = (
+        "send_message_batch", "receive_message", "delete_message_batch", "change_message_visibility_batch",
+        "get_queue_attributes",
+    )  # fmt: skip
+    with sqs_world.session(world.endpoint, tmp_path, {name: fails(name) for name in names}) as session:
+        notes: list[str] = []
+        planned = redrive.plan(session, world.dlq, engine="client", patience=60.0)
+        outcome = redrive.run(session, planned, on_progress=lambda p: notes.append(p.note))
+        assert (outcome.state, outcome.done) == ("done", 60), outcome.lines
+        # What only asks to slow down is waited for in place, for a few seconds.
+        assert not says or any(note.startswith("paused: ") and says in note for note in notes), set(notes)
+        assert notes[-1] == "", "it goes on saying that it is paused"
+    assert Counter(message["Body"] for message in world.drain()) == Counter(bodies(60))
+    assert world.counts(world.dlq_url) == (0, 0)
+
+
+def test_another_process_sees_the_pause_and_can_cancel_it(world: World, tmp_path: Path) -> None:
+    world.fill(bodies(5))
+    faults = {"receive_message": raises(EndpointConnectionError(endpoint_url="x", error="refused"))}
+    outcomes: list[Outcome] = []
+    with sqs_world.session(world.endpoint, tmp_path, faults) as session:
+        planned = redrive.plan(session, world.dlq, engine="client", patience=60.0)
+        thread = threading.Thread(target=lambda: outcomes.append(redrive.run(session, planned)))
+        thread.start()
+        with sqs_world.session(world.endpoint, tmp_path) as other:
+            ends = time.monotonic() + 20
+            while time.monotonic() < ends:
+                found = other.journal.jobs()
+                if found and found[0].note.startswith("paused"):
+                    break
+                time.sleep(0.1)
+            assert "refused" in found[0].note
+            jobs.cancel(other, found[0].id)
+        thread.join(20)
+        assert not thread.is_alive() and outcomes[0].state == "cancelled"
+
+
+# ---------------------------------------------------------------- the rest of the table
+
+
+def test_nothing_is_deleted_before_its_send_is_confirmed(world: World, tmp_path: Path) -> None:
+    world.fill(bodies())
+    sent: set[str] = set()
+    lock = threading.Lock()
+
+    def sends(call: Call, keywords: dict[str, Any]) -> Any:
+        answer = call(**keywords)
+        with lock:
+            sent.update(entry["MessageBody"] for entry in keywords["Entries"])
+        return answer
+
+    bodies_of: dict[str, str] = {}
+
+    def receives(call: Call, keywords: dict[str, Any]) -> Any:
+        answer = call(**keywords)
+        with lock:
+            bodies_of.update((m["ReceiptHandle"], m["Body"]) for m in answer.get("Messages", []))
+        return answer
+
+    def deletes(call: Call, keywords: dict[str, Any]) -> Any:
+        with lock:
+            early = [e for e in keywords["Entries"] if bodies_of[e["ReceiptHandle"]] not in sent]
+        assert not early
+        return call(**keywords)
+
+    faults = {"send_message_batch": sends, "receive_message": receives, "delete_message_batch": deletes}
+    with sqs_world.session(world.endpoint, tmp_path, faults) as session:
+        assert run(session, world).state == "done"
+    assert sent == set(bodies())
+
+
+def test_a_message_that_is_gone_before_its_turn_is_told(world: World, tmp_path: Path) -> None:
+    """As when its retention runs out between the plan and the run."""
+    world.fill(bodies(12))
+    with sqs_world.session(world.endpoint, tmp_path) as session:
+        planned = redrive.plan(session, world.dlq, engine="client")
+        gone = world.client.receive_message(QueueUrl=world.dlq_url, MaxNumberOfMessages=2)["Messages"]
+        for message in gone:
+            world.client.delete_message(QueueUrl=world.dlq_url, ReceiptHandle=message["ReceiptHandle"])
+        outcome = redrive.run(session, planned)
+        assert (outcome.state, outcome.done) == ("done", 12 - len(gone))
+        assert any(f"{len(gone)} of the ~12 planned were not in the queue any more" in x for x in outcome.lines)
+
+
+def test_a_message_delivered_twice_is_sent_once(world: World, tmp_path: Path) -> None:
+    """A standard queue may deliver the same message twice: at once, and again after it was deleted."""
+    world.fill(bodies(20))
+    first: list[Any] = []
+
+    def doubles(call: Call, keywords: dict[str, Any]) -> Any:
+        answer = call(**keywords)
+        got = answer.get("Messages", [])
+        if got and not first:
+            first.append(got[0])
+        return {**answer, "Messages": [*got, *first, *got[:1]]} if got else answer
+
+    with sqs_world.session(world.endpoint, tmp_path, {"receive_message": doubles}) as session:
+        outcome = run(session, world)
+        assert (outcome.state, outcome.done) == ("done", 20)
+    assert Counter(message["Body"] for message in world.drain()) == Counter(bodies(20))
+
+
+def test_a_stale_receipt_that_succeeds_sends_nothing_again(world: World, tmp_path: Path) -> None:
+    """A delete by a handle that has run out answers success and deletes nothing: the message comes again."""
+    world.fill(bodies(10))
+
+    def pretends(call: Call, keywords: dict[str, Any]) -> Any:
+        entries = [
+            {"Id": e["Id"], "ReceiptHandle": e["ReceiptHandle"], "VisibilityTimeout": 0} for e in keywords["Entries"]
+        ]
+        world.client.change_message_visibility_batch(QueueUrl=world.dlq_url, Entries=entries)
+        return {"Successful": [{"Id": e["Id"]} for e in keywords["Entries"]]}
+
+    with sqs_world.session(world.endpoint, tmp_path, {"delete_message_batch": Times(1, pretends)}) as session:
+        assert run(session, world).done == 10
+        assert jobs_left(world) == 10
+        again = redrive.plan(session, world.dlq, engine="client")
+        job = session.journal.jobs()[0].id
+        assert again.count == 10 and session.journal.counts(job) == {"DELETED": 10}
+    assert Counter(message["Body"] for message in world.drain()) == Counter(bodies(10))
+
+
+def jobs_left(world: World) -> int:
+    return world.counts(world.dlq_url)[0]
+
+
+def test_the_sending_client_never_retries(world: World, tmp_path: Path) -> None:
+    """An HTTP 500 to a send is one request: what the SDK repeats by itself would double unseen."""
+    with sqs_world.session(world.endpoint, tmp_path) as session:
+        sender = session.require_sqs().sender()
+        requests: list[int] = []
+
+        def refuse(**_: Any) -> Any:
+            requests.append(1)
+            return AWSResponse("http://x", 500, {}, RawBody())
+
+        sender.meta.events.register("before-send.sqs", refuse)
+        answer = sending.send(sender, world.url, [sending.Outgoing("a", "body", {})])
+        assert answer["a"].fate is sending.Fate.UNKNOWN and len(requests) == 1
+
+
+class RawBody:
+    """What botocore reads an answer from."""
+
+    def stream(self) -> Iterator[bytes]:
+        yield b"{}"
+
+
+def test_a_running_move_task_is_respected(world: World, tmp_path: Path) -> None:
+    lists = {"list_message_move_tasks": lambda c, k: {"Results": [{"Status": "RUNNING", "TaskHandle": "h"}]}}
+    with sqs_world.session(world.endpoint, tmp_path, lists) as session:
+        for engine in ("auto", "client"):
+            with pytest.raises(Refused, match="move task"):
+                redrive.plan(session, world.dlq, engine=engine)
+
+
+def test_counters_that_lag_end_nothing_early(world: World, tmp_path: Path) -> None:
+    """Counts that stay too high: all that is in the queue is redriven, and what is not there is not waited for."""
+    world.fill(bodies(25))
+    asked = Counter[str]()
+
+    def lags(call: Call, keywords: dict[str, Any]) -> Any:
+        answer = call(**keywords)
+        asked["n"] += 1
+        if "ApproximateNumberOfMessages" in answer.get("Attributes", {}) and asked["n"] > 6:
+            answer["Attributes"]["ApproximateNumberOfMessages"] = "7"
+        return answer
+
+    with sqs_world.session(world.endpoint, tmp_path, {"get_queue_attributes": lags}) as session:
+        planned = redrive.plan(session, world.dlq, engine="client")
+        outcome = redrive.run(session, replace(planned, count=40))
+        assert outcome.done == 25
+    assert Counter(message["Body"] for message in world.drain()) == Counter(bodies(25))

@@ -1,0 +1,124 @@
+"""Bounce proof: which messages of a redrive failed again and are in their dead-letter queue once more.
+
+A message that a redrive policy moves keeps the MessageId it got when it was sent, and those of a job's copies are in
+its journal. So a look at the dead-letter queue tells, as far as it reaches, which came back and how they failed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from console.errors import LogqError
+from console.journal import Entry, Journal
+from console.ops.clusters import label
+from console.ops.redrive_ledger import ARRIVED, BOUNCED, DELETED
+from console.ops.redrive_plan import RedrivePlan, counts
+from console.sqs.client import SqsClient
+from console.text import count as counted
+from console.text import duration
+
+LOOK_MOST = 5_000
+"""How many messages of the dead-letter queue are read at most to find those that came back."""
+
+LOOK_S = 60.0
+POLL_S = 0.5
+AWS_POLL_S = 5.0
+ATTEMPTS_MOST = 10
+"""A wait covers as many attempts as the destination's redrive policy allows, but not more than these."""
+
+QUIET_LOOKS = 3
+"""How often in a row a destination must be seen empty; one look may fall between two counters."""
+
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Bounces:
+    """What a look found: how many of `sent` came back since the last look and in all, by failure; and its coverage.
+
+    `whole` tells that all of the dead-letter queue was seen. `note` says how much, or why nothing.
+    """
+
+    fresh: int
+    back: int
+    sent: int
+    failures: tuple[tuple[str, int], ...]
+    whole: bool
+    note: str
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The proof in words."""
+        if not self.back:
+            if not self.whole:
+                return (f"none of {counted(self.sent)} seen to come back so far: {self.note}",)
+            return (f"none of {counted(self.sent)} came back ({self.note})",)
+        named = "; ".join(f"{many:,} × {why}" for why, many in self.failures[:_NAMED])
+        more = f"; {len(self.failures) - _NAMED} other ways" if len(self.failures) > _NAMED else ""
+        said = f"the fix failed for {counted(self.back)} of {counted(self.sent)}: {named}{more}"
+        return (said,) if self.whole else (said, f"perhaps for more: {self.note}")
+
+
+def look(sqs: SqsClient, journal: Journal, job: str, planned: RedrivePlan) -> Bounces:
+    """Read the dead-letter queue under a lease, within the peek budget, and journal what came back. Raises nothing."""
+    fresh = 0
+    try:
+        seen = sqs.peek(planned.dlq, LOOK_MOST, timeout=LOOK_S)
+        messages = {message.id: message for message in seen.messages}
+        _, origins = journal.known(job, tuple(messages))
+        found = [
+            Entry(origin, BOUNCED, note=label(messages[copy]))
+            for copy, (origin, state) in origins.items()
+            if state == DELETED
+        ]
+        journal.put(job, found)
+        fresh, whole, note = len(found), seen.whole, f"{planned.dlq}: {seen.note}"
+    except LogqError as error:
+        whole, note = False, f"{planned.dlq} could not be read through: {error}"
+    return so_far(journal, job, fresh, whole, note)
+
+
+def so_far(journal: Journal, job: str, fresh: int = 0, whole: bool = False, note: str = "") -> Bounces:
+    """What the journal has of bounces, with what the newest look said."""
+    states = journal.counts(job)
+    failures = Counter(entry.note for entry in journal.entries(job, (BOUNCED,), data=False))
+    sent = sum(states.get(state, 0) for state in ARRIVED)
+    return Bounces(fresh, states.get(BOUNCED, 0), sent, tuple(failures.most_common()), whole, note)
+
+
+def wait(sqs: SqsClient, planned: RedrivePlan, cancel: threading.Event, tell: Callable[[str], None]) -> str:
+    """Give the destination's consumers the time to fail; what could not be waited for, "" when they are through.
+
+    With the plan's own `watch` at most so long. Else until they hold nothing any more, on AWS (whose counts lag) at
+    least one visibility window, and at most one for each attempt they have and one more.
+    """
+    if planned.to_topic or planned.watch == 0:
+        return ""
+    began = time.monotonic()
+    attempts = min(ATTEMPTS_MOST, max((d.max_receive or 1 for d in planned.destinations), default=1))
+    least = min(planned.window, planned.watch or planned.window) if sqs.is_aws else 0.0
+    most = planned.watch if planned.watch is not None else planned.window * (attempts + 1)
+    quiet = 0
+    busy = "the consumers have not been seen yet"
+    while not cancel.is_set():
+        gone = time.monotonic() - began
+        if gone >= most or (quiet >= QUIET_LOOKS and gone >= least):
+            break
+        tell(f"looks for what comes back in {duration(most - gone)} or sooner: {busy}")
+        cancel.wait(min(AWS_POLL_S if sqs.is_aws else POLL_S, most - gone))
+        try:
+            queues = [counts(sqs, planned, destination.url) for destination in planned.destinations]
+        except LogqError as error:
+            busy, quiet = str(error), 0
+            continue
+        held = [(q.name, q.visible or 0, q.in_flight or 0, q.delayed or 0) for q in queues]
+        quiet = 0 if any(sum(three) for _, *three in held) else quiet + 1
+        busy = "; ".join(
+            f"{name} holds {visible:,} waiting, {flight:,} with its consumers" for name, visible, flight, _ in held
+        )
+    tell("")
+    return "" if quiet >= QUIET_LOOKS else f"after {duration(time.monotonic() - began)} {busy}"

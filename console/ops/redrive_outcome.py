@@ -1,0 +1,109 @@
+"""How a redrive of a queue ended, in words: what happened, what came back, and how to go on or prove it."""
+
+from __future__ import annotations
+
+from console.errors import LogqError
+from console.model import JobState, Outcome, Problem
+from console.ops import redrive_native
+from console.ops.redrive_client import Engine
+from console.ops.redrive_plan import RedrivePlan, counts
+from console.sqs.client import SqsClient
+from console.text import count as counted
+from console.text import plural
+
+_IDS_NAMED = 5
+
+
+def of_client(sqs: SqsClient, job: str, planned: RedrivePlan, engine: Engine, cancelled: bool) -> Outcome:
+    """The outcome of a run of the client engine."""
+    ledger = engine.ledger
+    done, failed = ledger.done, ledger.failed
+    unfinished = ledger.unfinished()
+    pending = len(unfinished)
+    total = planned.total
+    # Empty but for what waits behind a failed message of its FIFO group, and hides more of it.
+    emptied = engine.drained and not ledger.behind
+    left = pending + ledger.behind
+    if total is not None and not emptied:
+        left = max(left, total - done - failed)
+    if ledger.fatal is not None:
+        state: JobState = "partly" if done else "failed"
+    elif cancelled and left:
+        state = "cancelled"
+    elif engine.paused:
+        state = "paused"
+    elif failed or left:
+        state = "partly" if done else "failed"
+    else:
+        state = "done"
+    lines = [f"{counted(done)} redriven from {planned.dlq}" + (f", {counted(failed)} failed" if failed else "")]
+    if ledger.fatal is not None:
+        lines.append(f"stopped: {ledger.fatal.message}")
+    if engine.bounces is not None:
+        lines += engine.bounces.lines
+    if engine.paused:
+        lines.append(engine.paused)
+    lines += engine.notes
+    missing = ledger.missing
+    # A limit that was reached, or a pause, leaves ids that nobody looked for: they are not missing.
+    limited = bool(engine.paused) or (planned.limit is not None and ledger.taken >= planned.limit)
+    if missing and ledger.fatal is None and not cancelled and not limited:
+        lines.append(f"{counted(len(missing))} of the ids asked for not found: {', '.join(missing[:_IDS_NAMED])}")
+    if left:
+        lines.append(f"{counted(left)} left")
+    if ledger.ambiguous:
+        named = sorted(ledger.ambiguous)
+        shown = ", ".join(named[:_IDS_NAMED]) + (", …" if len(named) > _IDS_NAMED else "")
+        lines.append(f"{counted(len(named))} may be at the destination twice (named in the receipt): {shown}")
+    if ledger.bounced and engine.bounces is None:
+        lines.append(
+            f"{counted(len(ledger.bounced))} of those redriven came back to {planned.dlq} already and stay there"
+        )
+    if ledger.unselected:
+        lines.append(f"{plural(ledger.unselected, 'message')} not selected, released")
+    if engine.where is not None and engine.where.errors:
+        lines.append(
+            f"the filter could not be applied to {plural(engine.where.errors, 'message')}: {engine.where.first_error}"
+        )
+    if ledger.behind:
+        lines.append("a FIFO group stops at its first failure: what stands behind it stays, in order")
+    if emptied and total is not None and done + failed < total:
+        lines.append(
+            f"{counted(total - done - failed)} of the ~{counted(total)} planned were not in the queue any more"
+        )
+    lines += _count_lines(sqs, planned)
+    if state != "done" and (left or ledger.fatal is not None):
+        lines.append(f"logq job resume {job} goes on where it stopped")
+    lines.append(f"logq job receipt {job} proves it; it cannot be undone")
+    return Outcome(job, state, done, failed, left, tuple(lines), tuple(ledger.problems))
+
+
+def of_native(job: str, planned: RedrivePlan, moved: redrive_native.Moved) -> Outcome:
+    """The outcome of a native move."""
+    lines = [f"{counted(moved.done)} moved out of {planned.dlq} by the server ({moved.status.lower()})"]
+    problems: list[Problem] = []
+    if moved.failure:
+        lines.append(f"the server says: {moved.failure}")
+        problems.append(Problem(f"queue {planned.dlq}", moved.status, moved.failure))
+    lines.append(
+        f"{planned.dlq}: {counted(moved.before)} visible before, {counted(moved.after)} after (approximate counts)"
+    )
+    state = moved.state
+    if moved.status == "COMPLETED" and moved.after:
+        lines.append("the server reports success, but messages are left: they stayed, or came (back) meanwhile")
+    if state == "cancelled":
+        lines.append("what was moved stays moved")
+    if state not in ("done",):
+        lines.append(f"logq job resume {job} looks again and finishes it")
+    lines.append(f"logq job receipt {job} proves it; it cannot be undone")
+    return Outcome(job, state, moved.done, 0, moved.after, tuple(lines), tuple(problems))
+
+
+def _count_lines(sqs: SqsClient, planned: RedrivePlan) -> list[str]:
+    try:
+        now = counts(sqs, planned)
+    except LogqError:
+        return []
+    return [
+        f"{planned.dlq}: {counted(planned.count)} visible when planned, {counted(now.visible)} now (approximate counts)"
+    ]
