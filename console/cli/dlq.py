@@ -162,7 +162,16 @@ def _counted(names: tuple[tuple[str, int], ...]) -> str:
 @click.option("--id", "ids", metavar="ID", multiple=True, help="Only this message; may be repeated.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N messages.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="At most N messages a second.")
-@click.option("--canary", type=click.IntRange(min=1), metavar="N", help="The first N, then stop and say how to go on.")
+@click.option(
+    "--canary", type=click.IntRange(min=1), metavar="N", help="The first N, then look which came back; pause."
+)
+@click.option("--ramp", is_flag=True, help="In steps: 5 (or --canary) first, then twice as many while none comes back.")
+@click.option("--watch", metavar="D", help="How long to wait for what comes back (30s, 5m); 0 does not look.")
+@click.option(
+    "--set", "sets", metavar="PATH=CEL", multiple=True, help="Send it edited: body.tries=0, attributes.tenant='\"b\"'."
+)
+@click.option("--unset", "unsets", metavar="PATH", multiple=True, help="Send it without this: body.error.")
+@click.option("--patience", metavar="D", default="5m", show_default=True, help="How long an outage is waited out.")
 @click.option(
     "--engine",
     type=click.Choice(["auto", "native", "client"]),
@@ -183,12 +192,18 @@ def redrive_dlq(
     limit: int | None,
     rate: float | None,
     canary: int | None,
+    ramp: bool,
+    watch: str | None,
+    sets: tuple[str, ...],
+    unsets: tuple[str, ...],
+    patience: str,
     engine: str,
     execute: bool,
     yes: bool,
 ) -> None:
     """Send dead letters back: the plan, and with --execute the change."""
     from console.ops import redrive
+    from console.ops.times import parse_duration
 
     guard(run, f"redrive {dlq}", execute, yes)
     session = run.session
@@ -203,15 +218,16 @@ def redrive_dlq(
         engine=engine,
         clusters=clusters,
         canary=canary,
+        ramp=ramp,
+        watch=None if watch is None else 0.0 if watch.strip() in ("0", "0s") else parse_duration(watch),
+        sets=sets,
+        unsets=unsets,
+        patience=parse_duration(patience),
     )
-    queue = plan.source.startswith("sqs:")
     change = Change(
         redrive.view(plan),
         redrive.to_json(plan),
         lambda cancel, on_progress: redrive.run(session, plan, cancel, on_progress),
         redrive.idle(plan),
     )
-    code = carry_out(run, change, execute, yes)
-    if queue and canary is not None and execute:
-        note(f"that was the canary of {canary:,}: the same without --canary sends the rest")
-    raise click.exceptions.Exit(code)
+    raise click.exceptions.Exit(carry_out(run, change, execute, yes))

@@ -76,7 +76,10 @@ def list_jobs(run: Run, limit: int) -> None:
 @click.pass_obj
 def show_job(run: Run, job: str) -> None:
     """One change: how far it is, what was asked, its audit trail. A unique beginning of its name is enough."""
-    journal = _session(run).journal
+    from console.ops import jobs
+
+    session = _session(run)
+    journal = session.journal
     found = journal.job(job)
     trail = journal.trail(found.id)
     row = shapes.job(found)
@@ -99,6 +102,7 @@ def show_job(run: Run, job: str) -> None:
                 ("entries", ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items())) or text.DASH),
                 ("command", found.command or text.DASH),
                 ("note", found.note or text.DASH),
+                *[("came back", line) for line in (jobs.bounces(session, found.id) if counts else ())],
                 ("next", ", ".join(_next(found)) or text.DASH),
             ],
             color,
@@ -137,6 +141,8 @@ def _next(job: Job) -> list[str]:
         steps += [f"logq job pause {job.id}", f"logq job cancel {job.id}"]
     if job.undoable and (job.done or job.state == "interrupted"):
         steps.append(f"logq job undo {job.id}")
+    if job.kind == "redrive" and job.source.startswith("sqs:") and job.done:
+        steps.append(f"logq job verify {job.id}")
     return [*steps, f"logq job receipt {job.id}"]
 
 
@@ -178,6 +184,37 @@ def cancel_job(run: Run, /, job: str, execute: bool, yes: bool) -> None:
         idle="" if found.state == "running" else f"nothing to do: job {found.id} is {found.state}",
     )
     raise click.exceptions.Exit(carry_out(run, change, execute, yes))
+
+
+@command.command("verify")
+@click.argument("job")
+@click.pass_obj
+def verify_job(run: Run, job: str) -> None:
+    """Which messages of a redrive failed again: reads its dead-letter queue (a receive each). Exits 5 when some did."""
+    from console.ops import jobs
+
+    session = _session(run)
+    found = session.journal.job(job)
+    bounces = jobs.verify(session, found.id)
+    row = {
+        "job": found.id,
+        "sent": bounces.sent,
+        "came_back": bounces.back,
+        "whole": bounces.whole,
+        "note": shapes.raw(bounces.note),
+        "failures": [{"label": shapes.raw(why), "count": many} for why, many in bounces.failures],
+    }
+    emit(
+        run,
+        Answer(
+            lists={"verified": row},
+            rows=[row],
+            fields=tuple(row),
+            page=lambda width, color: [text.safe(line) for line in bounces.lines],
+        ),
+    )
+    if bounces.back:
+        raise click.exceptions.Exit(5)
 
 
 @command.command("pause")

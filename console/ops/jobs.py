@@ -8,16 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from console.errors import UsageError
+from console.errors import Refused, UsageError
 from console.journal import LogLine
 from console.model import Job, Outcome, Progress
 from console.ops.guard import require_writable
 from console.ops.receipt import receipt
 
 if TYPE_CHECKING:
+    from console.ops.redrive_bounce import Bounces
     from console.ops.session import Session
 
-__all__ = ["Detail", "cancel", "list_jobs", "pause", "receipt", "resume", "show", "undo"]
+__all__ = ["Detail", "bounces", "cancel", "list_jobs", "pause", "receipt", "resume", "show", "undo", "verify"]
 
 CANCEL_WAIT_S = 5.0
 """How long a cancel waits to see that the job's own process has stopped at its next batch."""
@@ -92,6 +93,36 @@ def resume(
 
         return replay.resume(session, job.id, stop, watch)
     raise UsageError(f"job {job.id} is a {job.kind}, which cannot be resumed")
+
+
+def verify(session: Session, job_id: str) -> Bounces:
+    """Which messages of a queue's redrive are in its dead-letter queue again, by a look that costs each a receive.
+
+    What it finds is in the journal from then on. Raises `NotFound`, `UsageError` for what is no redrive of a queue,
+    `Refused` when the job runs or belongs to another endpoint.
+    """
+    from console.ops import redrive_bounce, redrive_plan
+
+    job = session.journal.job(job_id)
+    if job.kind != "redrive" or not job.source.startswith("sqs:"):
+        raise UsageError(f"job {job.id} is no redrive of a queue: nothing can come back to one")
+    if job.state == "running":
+        raise Refused(f"job {job.id} is running: it looks for itself, and a look beside it would lease its messages")
+    planned = redrive_plan.from_json(session.journal.plan(job.id))
+    if planned.engine == "native":
+        raise UsageError(f"job {job.id} was a native move: the server tells no ids, so what came back is not known")
+    sqs = session.require_sqs()
+    if planned.endpoint != sqs.endpoint:
+        raise Refused(f"{job.id} belongs to {planned.endpoint}, but this run is connected to {sqs.endpoint}")
+    return redrive_bounce.look(sqs, session.journal, job.id, planned)
+
+
+def bounces(session: Session, job_id: str) -> tuple[str, ...]:
+    """What the journal knows of a job's messages that came back, in words; nothing when none is known."""
+    from console.ops import redrive_bounce
+
+    known = redrive_bounce.so_far(session.journal, job_id, whole=True)
+    return known.lines if known.back else ()
 
 
 def undo(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ _WORDS = {
     "INTENT": "was about to be sent when the run ended; may have arrived",
     "SENT": "sent; the original is not deleted yet",
     "DELETED": "sent, and the original is deleted",
+    "BOUNCED": "sent, and failed again: its copy came back to the dead-letter queue",
     "FAILED": "not redriven; still in the dead-letter queue",
     "AMBIGUOUS": "may have been sent; still in the dead-letter queue",
     "CANCELLED": "the move task was cancelled; what it moved stays moved",
@@ -123,6 +125,11 @@ def _markdown(journal: Journal, job: Job) -> Iterator[str]:
         ("failed", count(job.failed)),
         ("left", count(job.left)),
         ("filter", str(plan.get("where") or "none")),
+        *(
+            (("edited", "; ".join([*plan["sets"], *(f"without {x}" for x in plan["unsets"])])),)
+            if plan.get("sets") or plan.get("unsets")
+            else ()
+        ),
         ("ids asked for", ", ".join(map(str, plan.get("ids") or ())) or "any"),
         ("engine", f"{plan['engine']}: {plan.get('why', '')}" if plan.get("engine") else DASH),
         ("command", f"`{job.command}`" if job.command else DASH),
@@ -139,6 +146,16 @@ def _markdown(journal: Journal, job: Job) -> Iterator[str]:
     yield from _table(
         ("outcome", "count", "meaning"), [(state, count(many), words.get(state, "")) for state, many in counts]
     )
+    back = list(journal.entries(job.id, ["BOUNCED"], data=False))
+    if back:
+        yield ""
+        yield f"## Came back to the dead-letter queue: {count(len(back))} of {count(job.done)}"
+        yield ""
+        yield from _table(
+            ("failure", "count"), ((why, count(n)) for why, n in Counter(e.note for e in back).most_common())
+        )
+        yield ""
+        yield from _table(("id", "new id", "failure"), ((*_ids(e), e.note) for e in back))
     unsure = [entry for entry in journal.entries(job.id, data=False) if entry.ambiguous or entry.state == "INTENT"]
     if unsure:
         yield ""

@@ -9,17 +9,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from console.errors import LogqError
 from console.journal import Entry, Journal
+from console.model import Message
 from console.ops.clusters import label
 from console.ops.redrive_ledger import ARRIVED, BOUNCED, DELETED
 from console.ops.redrive_plan import RedrivePlan, counts
 from console.sqs.client import SqsClient
 from console.text import count as counted
-from console.text import duration
+from console.text import duration, plural
 
 LOOK_MOST = 5_000
 """How many messages of the dead-letter queue are read at most to find those that came back."""
@@ -68,18 +69,23 @@ def look(sqs: SqsClient, journal: Journal, job: str, planned: RedrivePlan) -> Bo
     fresh = 0
     try:
         seen = sqs.peek(planned.dlq, LOOK_MOST, timeout=LOOK_S)
-        messages = {message.id: message for message in seen.messages}
-        _, origins = journal.known(job, tuple(messages))
-        found = [
-            Entry(origin, BOUNCED, note=label(messages[copy]))
-            for copy, (origin, state) in origins.items()
-            if state == DELETED
-        ]
-        journal.put(job, found)
-        fresh, whole, note = len(found), seen.whole, f"{planned.dlq}: {seen.note}"
+        fresh, whole, note = noted(journal, job, seen.messages), seen.whole, f"{planned.dlq}: {seen.note}"
     except LogqError as error:
         whole, note = False, f"{planned.dlq} could not be read through: {error}"
     return so_far(journal, job, fresh, whole, note)
+
+
+def noted(journal: Journal, job: str, messages: Sequence[Message]) -> int:
+    """Journal those of a dead-letter queue's messages that are copies of a job's; how many were not known before."""
+    by_id = {message.id: message for message in messages}
+    _, origins = journal.known(job, tuple(by_id))
+    found = [
+        Entry(origin, BOUNCED, note=label(by_id[copy])) for copy, (origin, state) in origins.items() if state == DELETED
+    ]
+    if found:
+        journal.put(job, found)
+        journal.audit(f"{plural(len(found), 'message')} came back to the dead-letter queue", job)
+    return len(found)
 
 
 def so_far(journal: Journal, job: str, fresh: int = 0, whole: bool = False, note: str = "") -> Bounces:

@@ -75,15 +75,17 @@ class ResetWish:
 @dataclass(frozen=True, slots=True)
 class RedriveWish:
     """What was chosen for a redrive: some messages by id or by failure (empty: all), at most how many, how fast, by
-    which engine; `canary` is how many at first.
+    which engine; `canary` is how many at first, `ramp` whether the steps double; `edits` are assignments PATH=CEL.
     """
 
     ids: tuple[str, ...] = ()
     clusters: tuple[str, ...] = ()
-    canary: int | None = None
     limit: int | None = None
     rate: float | None = None
     engine: Literal["auto", "native", "client"] = "auto"
+    canary: int | None = None
+    ramp: bool = False
+    edits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +322,8 @@ class Backend:
             engine=wish.engine,
             clusters=wish.clusters,
             canary=wish.canary,
+            ramp=wish.ramp,
+            sets=wish.edits,
         )
         run: RunChange = lambda cancel, on: redrive.run(self.session, plan, cancel, on)  # noqa: E731
         return Change(redrive.view(plan), run, redrive.idle(plan).removeprefix("nothing to do: "))

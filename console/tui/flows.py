@@ -95,6 +95,18 @@ def redrive(
         Field("limit", "at most", placeholder="all" if topic else "all; 5 is a good canary"),
         Field("rate", "rate", placeholder="messages a second; as fast as it goes"),
         Field(
+            "steps",
+            "steps",
+            (("once", "all at once"), ("ramp", "5, look back, double"), ("canary", "5, look back, pause")),
+            wanted=lambda values: not topic,
+        ),
+        Field(
+            "edit",
+            "edit",
+            placeholder="body.tries=0, or as it is",
+            wanted=lambda values: not topic,
+        ),
+        Field(
             "engine",
             "engine",
             (("auto", "auto"), ("native", "native move task"), ("client", "client, journaled")),
@@ -108,6 +120,13 @@ def redrive(
                 return f"{name} is a number above 0, not {values[field]!r}"
             if values[field] and least == 1.0 and not (number(values[field]) or 0.5).is_integer():
                 return f"{name} is a whole number of messages"
+        if values["edit"]:
+            from console.ops.redrive_edit import Edit
+
+            try:
+                Edit((values["edit"],), ())
+            except UsageError as error:
+                return str(error)
         return ""
 
     def explain(values: Values) -> str:
@@ -120,6 +139,8 @@ def redrive(
             engine = "each record goes back to the topic it came from, once: the journal knows what was redriven"
             if values["canary"]:
                 engine = f"{values['canary']} at first, then it pauses: r on the job sends the rest"
+        elif values["steps"] != "once":
+            engine = "5 first, then a look at what came back to the dead-letter queue"
         return f"{engine}. enter shows the plan"
 
     def answered(values: dict[str, str] | None) -> None:
@@ -130,13 +151,19 @@ def redrive(
             ids=ids if some else (),
             clusters=(cluster,) if some and cluster else (),
             limit=_whole(values["limit"]),
-            canary=_whole(values["canary"]),
+            canary=_whole(values["canary"]) if topic else FIRST_STEP if values["steps"] == "canary" else None,
             rate=number(values["rate"]) if values["rate"] else None,
             engine=values["engine"],  # type: ignore[arg-type]
+            ramp=values["steps"] == "ramp" and not topic,
+            edits=(values["edit"],) if values["edit"] and not topic else (),
         )
         confirm(screen, lambda: screen.console.backend.plan_redrive(target, wish))
 
     screen.app.push_screen(Form(f"redrive {safe(target, 100)}", fields, check, explain), answered)
+
+
+FIRST_STEP = 5
+"""How many a canary sends."""
 
 
 def _whole(text: str) -> int | None:
