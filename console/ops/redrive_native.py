@@ -86,6 +86,9 @@ def run(
     )
     handle = _start(sqs, planned)
     journal.put(job, [Entry(TASK, "SENT", result=handle)])
+    # SQS lists the last ten tasks, an emulator none that was cancelled: the history is ours.
+    rate = "as fast as SQS chooses" if planned.rate is None else f"at most {planned.rate:g} a second"
+    journal.audit(f"move task started: {before if before is not None else 'unknown'} visible, {rate}", job)
     return _follow(sqs, journal, job, planned, before, began, earlier, cancel, on_progress)
 
 
@@ -129,6 +132,7 @@ def _follow(
     cancelled = False
     silent_since: float | None = None
     task: Task | None = None
+    done = 0
     while True:
         if journal.cancel_requested(job):
             cancel.set()
@@ -149,18 +153,27 @@ def _follow(
             cancelled = True
             # Journaled, for a cancelled task vanishes from some servers' lists, and a resume has to know.
             journal.put(job, [Entry(TASK, CANCELLED)])
+            journal.audit("move task asked to stop; what it has moved stays moved", job)
             with suppress(LogqError):
                 sqs.bounded("cancel the move task", partial(move.cancel, sqs.sender(), task.handle))
         if task is None or task.status not in _ACTIVE:
             break
-        done = task.moved or (max(0, before - visible) if before is not None and visible is not None else 0)
-        on_progress(Progress(job, done, 0, before, None, f"native move task: {task.status.lower()}"))
+        left_queue = max(0, before - visible) if before is not None and visible is not None else 0
+        # Both lag: the task may tell 0 after messages have arrived, and what arrives meanwhile hides what has left.
+        done = max(done, task.moved or 0, left_queue)
+        note = f"native move task: {task.status.lower()}"
+        if (task.moved or 0) < done:
+            note += f"; by the queue's count, the task itself tells of {task.moved or 0:,} so far"
+        on_progress(Progress(job, done, 0, before, None, note))
+        journal.progress(job, done, note=note)
         (threading.Event() if cancelled else cancel).wait(POLL_S)
     status = "CANCELLED" if cancelled else (task.status if task else "UNKNOWN")
     after = _settled(sqs, planned, before, status)
     moved = Moved(status, before, after, task.moved if task else None, task.failure if task else "", earlier)
     if moved.state == "done":
         journal.put(job, [Entry(TASK, "done")])
+    told = "an unknown number" if moved.told is None else f"{moved.told:,}"
+    journal.audit(f"move task ended: {status.lower()}, it tells of {told} moved, the counts of {moved.done:,}", job)
     on_progress(Progress(job, moved.done, 0, before, None, f"native move task: {status.lower()}"))
     return moved
 

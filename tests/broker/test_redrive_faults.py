@@ -40,7 +40,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConn
 from sqs_world import World
 
 from console.errors import Refused
-from console.model import Outcome
+from console.model import Outcome, Progress
 from console.ops import jobs, redrive, redrive_client, redrive_resolve
 from console.ops.session import Session
 from console.sqs import send as sending
@@ -597,3 +597,25 @@ def test_counters_that_lag_end_nothing_early(world: World, tmp_path: Path) -> No
         outcome = redrive.run(session, replace(planned, count=40))
         assert outcome.done == 25
     assert Counter(message["Body"] for message in world.drain()) == Counter(bodies(25))
+
+
+def test_a_native_move_is_followed_by_the_counts_while_its_own_lag(world: World, tmp_path: Path) -> None:
+    """The task tells 0 all the time: progress follows the queue, says so, and the history names start and end."""
+    world.fill(bodies(40))
+
+    def lags(call: Call, keywords: dict[str, Any]) -> Any:
+        answer = call(**keywords)
+        for task in answer.get("Results", []):
+            task["ApproximateNumberOfMessagesMoved"] = 0
+        return answer
+
+    with sqs_world.session(world.endpoint, tmp_path, {"list_message_move_tasks": lags}) as session:
+        seen: list[Progress] = []
+        plan = redrive.plan(session, world.dlq, engine="native", rate=20)
+        outcome = redrive.run(session, plan, on_progress=seen.append)
+        assert (outcome.state, outcome.done) == ("done", 40)
+        assert [p.done for p in seen] == sorted(p.done for p in seen)
+        assert any(p.done > 0 and "the task itself tells of 0" in p.note for p in seen), [p.note for p in seen]
+        trail = [line.line for line in session.journal.trail(outcome.job)]
+        assert any(line.startswith("move task started: 40 visible, at most 20") for line in trail)
+        assert any(line.startswith("move task ended: completed") for line in trail)
