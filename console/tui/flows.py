@@ -95,6 +95,12 @@ def redrive(
         Field("limit", "at most", placeholder="all" if topic else "all; 5 is a good canary"),
         Field("rate", "rate", placeholder="messages a second; as fast as it goes"),
         Field(
+            "engine",
+            "engine",
+            (("auto", "auto"), ("native", "native move task"), ("client", "client, journaled")),
+            wanted=lambda values: not topic,
+        ),
+        Field(
             "steps",
             "steps",
             (("once", "all at once"), ("ramp", "5, look back, double"), ("canary", "5, look back, pause")),
@@ -104,12 +110,6 @@ def redrive(
             "edit",
             "edit",
             placeholder="body.tries=0, or as it is",
-            wanted=lambda values: not topic,
-        ),
-        Field(
-            "engine",
-            "engine",
-            (("auto", "auto"), ("native", "native move task"), ("client", "client, journaled")),
             wanted=lambda values: not topic,
         ),
     )

@@ -166,6 +166,12 @@ async def test_redrive_of_all_of_some_and_with_limits() -> None:
         await until_seen(pilot, "redrive sqs:image-resize-jobs-dlq", "5 is a good canary")
         await pilot.press("5", "tab", *"2.5", "tab", "right", "right", "enter")
         await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+        await pilot.press("escape", "R")
+        await until_seen(pilot, "5, look back, double")
+        await pilot.press("tab", "tab", "tab", "right", "tab", *"body.kind=png", "enter")
+        await until_seen(pilot, "a word needs quotes")
+        await pilot.press(*["backspace"] * 3, *"1", "enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
         await pilot.press("escape")
         app.run_command("dlq image-resize-jobs-dlq")
         await until_seen(pilot, "failures 4")
@@ -179,7 +185,8 @@ async def test_redrive_of_all_of_some_and_with_limits() -> None:
         await until(pilot, lambda: isinstance(app.screen, PlanDialog))
     wishes = [asked[2] for asked in backend_of(app).asked if asked[0] == "plan_redrive"]
     assert wishes[0] == RedriveWish(limit=5, rate=2.5, engine="client")
-    assert len(wishes[1].ids) == 41 and len(wishes[2].ids) == 2
+    assert wishes[1] == RedriveWish(ramp=True, edits=("body.kind=1",))
+    assert len(wishes[2].ids) == 41 and len(wishes[3].ids) == 2
 
 
 async def test_a_dead_letter_topic_is_redriven_without_asking_for_an_engine() -> None:
