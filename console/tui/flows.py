@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from console.errors import UsageError
 from console.model import Queue
 from console.ops.command import command_line
 from console.ops.plan import PlanView
