@@ -344,12 +344,11 @@ def test_the_failure_is_told_where_it_is_evident(body: str, attributes: dict[str
 def test_a_native_move_is_refused_where_it_would_go_wrong() -> None:
     good: dict[str, Any] = {
         "is_aws": True, "fifo": False, "sources": 1, "source_arn": "s", "destination_arn": None,
-        "destination_fifo": None, "rate": None, "selected": False,
+        "destination_fifo": None, "rate": None,
     }  # fmt: skip
     assert move.objection(**good) == ""
     assert move.objection(**good | {"fifo": True, "sources": 3}) == ""
     for change, says in [
-        ({"selected": True}, "selection"),
         ({"sources": 0}, "another queue"),
         ({"destination_arn": "s"}, "is the source"),
         ({"destination_fifo": True}, "types"),
