@@ -16,17 +16,21 @@ KIB, MIB = 1024, 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """One of Kafka's questions: its key and name, the versions we speak and how long an answer may be, in bytes."""
+    """One of Kafka's questions: its key and name, the versions we speak and how long an answer may be, in bytes.
+
+    Below `floor` a version cannot say what we need to know, above `cap` it asks in another way.
+    """
 
     key: int
     name: str
     limit: int = 4 * MIB
     cap: int = 99
+    floor: int = 0
 
     @property
     def versions(self) -> tuple[int, int]:
-        """The lowest and highest version that kio has and our cap allows."""
-        known = [v for v in known_versions(self.name) if v <= self.cap]
+        """The lowest and highest version that kio has and our floor and cap allow."""
+        known = [v for v in known_versions(self.name) if self.floor <= v <= self.cap]
         return min(known), max(known)
 
     def answer(self, version: int) -> Any:
@@ -34,16 +38,18 @@ class Api:
         return response_class(self.key, version)
 
 
-# Above these caps topics are ids instead of names, which an admin tool cannot ask by.
-FETCH = Api(1, "fetch", 16 * MIB, cap=12)
-LIST_OFFSETS = Api(2, "list_offsets", 8 * MIB)
-METADATA = Api(3, "metadata", 64 * MIB)
+# Above these caps topics are ids instead of names, which an admin tool cannot ask by. Below these floors (all of them
+# are known to Kafka 1.0): no batches of format 2, no last stable offset, a topic that is asked for may be created, not
+# "all partitions of a group", no login with errors in words.
+FETCH = Api(1, "fetch", 16 * MIB, cap=12, floor=4)
+LIST_OFFSETS = Api(2, "list_offsets", 8 * MIB, floor=2)
+METADATA = Api(3, "metadata", 64 * MIB, floor=4)
 OFFSET_COMMIT = Api(8, "offset_commit", cap=9)
-OFFSET_FETCH = Api(9, "offset_fetch", 16 * MIB, cap=9)
+OFFSET_FETCH = Api(9, "offset_fetch", 16 * MIB, cap=9, floor=2)
 FIND_COORDINATOR = Api(10, "find_coordinator")
 DESCRIBE_GROUPS = Api(15, "describe_groups", 32 * MIB)
 LIST_GROUPS = Api(16, "list_groups", 16 * MIB)
-SASL_HANDSHAKE = Api(17, "sasl_handshake", 64 * KIB)
+SASL_HANDSHAKE = Api(17, "sasl_handshake", 64 * KIB, floor=1)
 API_VERSIONS = Api(18, "api_versions", 256 * KIB)
 DESCRIBE_CONFIGS = Api(32, "describe_configs")
 DESCRIBE_LOG_DIRS = Api(35, "describe_log_dirs", 64 * MIB)
