@@ -113,6 +113,8 @@ class LogqApp(App[int]):
         self._pollers: dict[SideName, Poller[Any]] = {}
         self._queues_in_sight: frozenset[str] = frozenset()
         self._all_queues = True
+        self._groups_in_sight: frozenset[str] | None = None
+        self._all_groups = True
 
     # ------------------------------------------------------------ beginning and end
 
@@ -123,7 +125,7 @@ class LogqApp(App[int]):
 
     def _start_looking(self) -> None:
         looks: dict[SideName, tuple[Callable[[], Any], float]] = {
-            "kafka": (lambda: self.backend.kafka(self._unfinished), KAFKA_EVERY),
+            "kafka": (self._look_at_groups, KAFKA_EVERY),
             "sqs": (self._look_at_queues, SQS_EVERY),
         }
         for side, (look, every) in looks.items():
@@ -134,6 +136,11 @@ class LogqApp(App[int]):
     def _unfinished(self, picture: KafkaPicture) -> None:
         # Every broker is shown as it answers: a frozen one must not hold up what the others know.
         feed.partial(self, "kafka", picture)
+
+    def _look_at_groups(self) -> Any:
+        asked, self._all_groups = self._all_groups, False
+        self.session.groups_in_view = None if asked else self._groups_in_sight
+        return self.backend.kafka(self._unfinished)
 
     def _look_at_queues(self) -> Any:
         asked, self._all_queues = self._all_queues, False
@@ -153,6 +160,10 @@ class LogqApp(App[int]):
             if at_home:
                 poller.now()
 
+    def watch_groups(self, names: frozenset[str] | None) -> None:
+        """Which groups are in sight now: of very many, those are looked at every time, the rest in turns; None: all."""
+        self._groups_in_sight = names
+
     def watch_queues(self, names: frozenset[str] | None) -> None:
         """Which queues are in sight now: those are looked at often, the rest rarely, and None of them at all for None.
 
@@ -171,7 +182,7 @@ class LogqApp(App[int]):
 
     def look_now(self) -> None:
         """Look at everything on both sides at once."""
-        self._all_queues = True
+        self._all_queues = self._all_groups = True
         for poller in self._pollers.values():
             poller.now()
 

@@ -104,6 +104,10 @@ class ConsoleScreen(Screen[None]):
         yield KeyBar(id="keys")
         yield TooSmall(LEAST_WIDTH, LEAST_HEIGHT, id="small")
 
+    def groups_in_sight(self) -> frozenset[str] | None:
+        """The groups whose lines are on this screen now; None where it may need any of them."""
+        return None
+
     def queues_in_sight(self) -> frozenset[str] | None:
         """The queues whose counts are on this screen now, by name; None when it shows nothing of SQS."""
         return None if self.scope in _WITHOUT_QUEUES else frozenset()
@@ -193,6 +197,7 @@ class ConsoleScreen(Screen[None]):
         now = console.clock()
         if console.screen is self:  # `is_current` is also true of what lies behind
             console.watch_queues(self.queues_in_sight())
+            console.watch_groups(self.groups_in_sight())
         crumbs = [screen.crumb for screen in console.screen_stack if isinstance(screen, ConsoleScreen)]
         words, self._depths = notice.path(safe(console.settings.label, 40), crumbs, self.size.width)
         links = console.store.links.values()

@@ -146,6 +146,11 @@ class HomeScreen(ConsoleScreen):
         self.console.set_pace(at_home=False)
         super().on_screen_suspend()
 
+    def groups_in_sight(self) -> frozenset[str]:
+        """The groups whose lines are on the screen, and those that attention speaks of."""
+        rows = {row.name for row in self.kafka.grid.in_sight} if self.kafka.display else set()
+        return frozenset(rows | {item.name for item in self.attention.grid.in_sight if item.kind == "group"})
+
     def queues_in_sight(self) -> frozenset[str]:
         """The queues whose lines are on the screen, and those that attention speaks of."""
         rows = {row.name for row in self.sqs.grid.in_sight} if self.sqs.display else set()
@@ -258,7 +263,16 @@ class HomeScreen(ConsoleScreen):
             why = Text(f"{SIGNS[severity]} ", style=f"bold {loudness(severity)}")
             why.append(f"{safe(found.name, 80)}  ", style="bold $foreground")
             why.append(safe(reason, 400), style="$muted")
+            why.append(self._age(item), style="$muted")
         self.query_one("#why", Notice).show(why)
+
+    def _age(self, item: Group | Queue) -> str:
+        """How old a line of one of very many groups is: those out of sight are looked at in turns."""
+        picture = self.console.store.kafka
+        if not isinstance(item, Group) or item.seen_at is None or picture is None:
+            return ""
+        age = picture.snapshot.at - item.seen_at
+        return f"  (seen {text.duration(age)} before the rest)" if age >= 1 else ""
 
     # ------------------------------------------------------------ attention
 
