@@ -10,7 +10,7 @@ or keeps state.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
@@ -356,8 +356,9 @@ def attention(kafka: KafkaSnapshot | None, sqs: SqsSnapshot | None) -> tuple[Att
         found += kafka_attention(kafka)
     if sqs is not None:
         found += sqs_attention(sqs)
-    return tuple(sorted(found, key=_loudest_first))
+    return tuple(loudest_first(found))
 
 
-def _loudest_first(item: Attention) -> tuple[int, int, str]:
-    return -item.severity, -item.status.rank, item.name
+def loudest_first(found: Iterable[Attention]) -> list[Attention]:
+    """The worst on top, those alike by name."""
+    return sorted(found, key=lambda item: (-item.severity, -item.status.rank, item.name))

@@ -236,7 +236,8 @@ class LogqApp(App[int]):
 
     def _attention(self) -> tuple[Attention, ...]:
         kafka, sqs = self.store.kafka, self.store.sqs
-        found = list(health.attention(kafka.snapshot if kafka else None, sqs.snapshot if sqs else None))
+        parts = [*(kafka.attention if kafka else ()), *(health.sqs_attention(sqs.snapshot) if sqs else ())]
+        found = health.loudest_first(parts)
         for side, link in self.store.links.items():
             if link.configured and link.error is not None:
                 where = (

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from console import health
 from console.model import (
     Check,
     Cluster,
@@ -33,7 +34,7 @@ from console.ops.plan import PlanView
 from console.ops.session import Session
 from console.text import count
 from console.tui.store import KafkaPicture, SqsPicture
-from console.tui.view import group_rows, queue_rows
+from console.tui.view import Filter, GroupRow, Order, arrange_groups, group_rows, queue_rows
 
 if TYPE_CHECKING:
     from console.ops.browse_pages import OnBatch, Reading, Toward, Window, Wish
@@ -130,6 +131,7 @@ class Backend:
     def __init__(self, session: Session, inspect: Any = None) -> None:
         self.session = session
         self._inspect = inspect
+        self._group_rows: dict[str, GroupRow] = {}
 
     @property
     def inspect(self) -> Any:
@@ -150,10 +152,17 @@ class Backend:
 
         def partial(seen: KafkaSnapshot) -> None:
             if on_partial is not None:
-                on_partial(KafkaPicture(seen, group_rows(seen)))
+                on_partial(self._kafka_picture(seen))
 
         snapshot = self.inspect.kafka(self.session, on_partial=partial)
-        return KafkaPicture(snapshot, group_rows(snapshot))
+        return self._kafka_picture(snapshot)
+
+    def _kafka_picture(self, seen: KafkaSnapshot) -> KafkaPicture:
+        # Whatever ten thousand groups cost is paid here, off the event loop.
+        rows = group_rows(seen, self._group_rows)
+        self._group_rows = {row.name: row for row in rows}
+        arranged = arrange_groups(rows, Filter(), Order())
+        return KafkaPicture(seen, arranged, tuple(health.kafka_attention(seen)))
 
     def sqs(self, watched: Collection[str] | None = None) -> SqsPicture:
         """The SQS side with its lines worked out; `watched` are the queues on the screen (None: ask for all)."""

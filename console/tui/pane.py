@@ -12,7 +12,7 @@ from textual.message import Message
 
 from console.text import count, safe
 from console.tui.subject import Subject
-from console.tui.view import Filter, Order, SortColumn, arrange, next_column, parse_filter
+from console.tui.view import Filter, Order, SortColumn, arrange, filtered, next_column, parse_filter
 from widgets.grid import Column, Grid
 from widgets.grid_messages import SortAsked
 from widgets.rule import Heading
@@ -52,7 +52,8 @@ class Pane(Vertical, Generic[T]):
         self.title = title
         self.hue = hue
         self.key = key
-        self.order = Order(next(iter(sorts)) if sorts else "")
+        self.order = self._first = Order(next(iter(sorts)) if sorts else "")
+        self._arranged = False
         self.filter_text = ""
         self.remark = ""
         self.cost = ""
@@ -83,16 +84,18 @@ class Pane(Vertical, Generic[T]):
         """The columns that can be sorted by."""
         return tuple(self._sorts)
 
-    def show(self, items: Sequence[T]) -> None:
-        """Take new items; filter, order and the cursor's key stay."""
-        self._all = items
+    def show(self, items: Sequence[T], arranged: bool = False) -> None:
+        """Take new items (`arranged`: in the first order already); filter, order and the cursor's key stay."""
+        self._all, self._arranged = items, arranged
         self.rearrange()
 
     def rearrange(self) -> None:
         """Filter and sort anew."""
         wanted = parse_filter(self.filter_text)
-        if self._sorts:
-            shown: Sequence[T] = arrange(self._all, wanted, self.order, self._sorts, self._haystack, self.key)
+        if self._arranged and self.order == self._first:
+            shown: Sequence[T] = tuple(filtered(self._all, wanted, self._haystack)) if wanted else self._all
+        elif self._sorts:
+            shown = arrange(self._all, wanted, self.order, self._sorts, self._haystack, self.key)
         else:
             shown = [item for item in self._all if wanted.accepts(self._haystack(item))] if wanted else self._all
         self.grid.placeholder = self._why_empty(wanted)

@@ -23,10 +23,11 @@ MISSED = 2.5
 
 @dataclass(frozen=True, slots=True)
 class KafkaPicture:
-    """A Kafka snapshot with its lines worked out."""
+    """A Kafka snapshot with its lines worked out, the worst first, and what is wrong in it."""
 
     snapshot: KafkaSnapshot
     rows: tuple[GroupRow, ...]
+    attention: tuple[Attention, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 from console.model import Group, KafkaSnapshot, LagSource, Queue, Severity, SqsSnapshot, Status
@@ -28,6 +29,7 @@ class GroupRow:
     lag_seconds: float | None
     lag_seconds_source: LagSource | None
     haystack: str
+    worst: tuple[Sortable, ...]
 
     @property
     def severity(self) -> Severity:
@@ -50,20 +52,27 @@ class QueueRow:
         return self.status.severity
 
 
-def group_rows(snapshot: KafkaSnapshot) -> tuple[GroupRow, ...]:
-    """The lines of a snapshot's groups, in its order."""
+def group_rows(snapshot: KafkaSnapshot, before: Mapping[str, GroupRow] | None = None) -> tuple[GroupRow, ...]:
+    """The lines of a snapshot's groups, in its order; a group that is still the same object keeps its line."""
+    known = before or {}
     return tuple(
-        GroupRow(
-            group=group,
-            name=group.name,
-            status=group.status,
-            lag=group.lag,
-            lost=group.lost,
-            lag_seconds=group.lag_seconds,
-            lag_seconds_source=group.lag_seconds_source,
-            haystack=" ".join((group.name, group.state, group.type, group.status, *group.topics)).casefold(),
-        )
+        row if (row := known.get(group.name)) is not None and row.group is group else _group_row(group)
         for group in snapshot.groups
+    )
+
+
+def _group_row(group: Group) -> GroupRow:
+    lag = group.lag
+    return GroupRow(
+        group=group,
+        name=group.name,
+        status=group.status,
+        lag=lag,
+        lost=group.lost,
+        lag_seconds=group.lag_seconds,
+        lag_seconds_source=group.lag_seconds_source,
+        haystack=" ".join((group.name, group.state, group.type, group.status, *group.topics)).casefold(),
+        worst=worst(group.status, lag),
     )
 
 
@@ -129,13 +138,23 @@ def arrange(
     name: Callable[[T], str],
 ) -> tuple[T, ...]:
     """Filtered and sorted lines. Equal ones stand by name; unknown comes last whichever way round the order is."""
-    shown = [item for item in items if not wanted or wanted.accepts(haystack(item))]
     column = columns.get(order.column) or next(iter(columns.values()))
-    shown.sort(key=name)
-    known = [(value, item) for item in shown if (value := column.value(item)) is not None]
-    unknown = [item for item in shown if column.value(item) is None]
-    known.sort(key=lambda pair: pair[0], reverse=column.largest_first != order.reverse)
-    return (*(item for _, item in known), *unknown)
+    value = column.value
+    shown = sorted(filtered(items, wanted, haystack), key=name)
+    known = [item for item in shown if value(item) is not None]
+    unknown = [item for item in shown if value(item) is None] if len(known) < len(shown) else ()
+    known.sort(key=value, reverse=column.largest_first != order.reverse)  # type: ignore[arg-type]
+    return (*known, *unknown)
+
+
+def filtered(items: Iterable[T], wanted: Filter, haystack: Callable[[T], str]) -> Iterable[T]:
+    """What the filter lets through, in its order."""
+    if not wanted:
+        return items
+    if len(wanted.wanted) == 1 and not wanted.unwanted:  # the usual case, while somebody types
+        (word,) = wanted.wanted
+        return [item for item in items if word in haystack(item)]
+    return [item for item in items if wanted.accepts(haystack(item))]
 
 
 def next_column(order: Order, columns: Sequence[str]) -> Order:
@@ -158,11 +177,11 @@ def worst(status: Status, size: float | None) -> tuple[Sortable, ...]:
 
 
 GROUP_SORTS: Mapping[str, SortColumn[GroupRow]] = {
-    "worst": SortColumn(lambda row: worst(row.status, row.lag), largest_first=True),
-    "name": SortColumn(lambda row: row.name),
+    "worst": SortColumn(attrgetter("worst"), largest_first=True),
+    "name": SortColumn(attrgetter("name")),
     "state": SortColumn(lambda row: row.group.state or None),
-    "lag": SortColumn(lambda row: row.lag, largest_first=True),
-    "behind": SortColumn(lambda row: row.lag_seconds, largest_first=True),
+    "lag": SortColumn(attrgetter("lag"), largest_first=True),
+    "behind": SortColumn(attrgetter("lag_seconds"), largest_first=True),
     "in": SortColumn(lambda row: row.group.produced_rate, largest_first=True),
     "out": SortColumn(lambda row: row.group.consumed_rate, largest_first=True),
 }
@@ -182,7 +201,7 @@ QUEUE_SORTS: Mapping[str, SortColumn[QueueRow]] = {
 
 def arrange_groups(rows: Iterable[GroupRow], wanted: Filter, order: Order) -> tuple[GroupRow, ...]:
     """The groups to show, worst first unless another column was chosen."""
-    return arrange(rows, wanted, order, GROUP_SORTS, lambda row: row.haystack, lambda row: row.name)
+    return arrange(rows, wanted, order, GROUP_SORTS, attrgetter("haystack"), attrgetter("name"))
 
 
 def arrange_queues(rows: Iterable[QueueRow], wanted: Filter, order: Order) -> tuple[QueueRow, ...]:

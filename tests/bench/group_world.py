@@ -29,9 +29,9 @@ def group_name(number: int) -> str:
     return f"bench-group-{number:05d}"
 
 
-def committed(number: int, partition: int) -> int:
+def committed(number: int, partition: int, shift: int = 0) -> int:
     """Where a group stands in a partition."""
-    return (number * 7 + partition * 3) % (RECORDS + 1)
+    return (number * 7 + partition * 3 + shift) % (RECORDS + 1)
 
 
 def lag(groups: int) -> int:
@@ -53,12 +53,12 @@ def make_topics(bootstrap: str) -> None:
     assert producer.flush(60) == 0
 
 
-def make_groups(bootstrap: str, first: int, last: int) -> None:
+def make_groups(bootstrap: str, first: int, last: int, shift: int = 0) -> None:
     """Groups `first` to `last` - 1 with their commits, as many small clients would have made them."""
-    asyncio.run(_commit_all(bootstrap, range(first, last)))
+    asyncio.run(_commit_all(bootstrap, range(first, last), shift))
 
 
-async def _commit_all(bootstrap: str, numbers: range) -> None:
+async def _commit_all(bootstrap: str, numbers: range, shift: int) -> None:
     cluster = Cluster(wire(KafkaSettings(bootstrap)))
     deadline = asyncio.get_running_loop().time() + 120
     (broker,) = (await cluster.metadata(deadline)).brokers
@@ -69,7 +69,7 @@ async def _commit_all(bootstrap: str, numbers: range) -> None:
     async def work(index: int) -> None:
         for number in numbers[index::_CONNECTIONS]:
             for attempt in itertools.count():
-                answer = await connections[index].ask(OFFSET_COMMIT, _request(number), deadline)
+                answer = await connections[index].ask(OFFSET_COMMIT, _request(number, shift), deadline)
                 codes = {p.error_code for t in answer.topics for p in t.partitions}
                 if codes == {0}:
                     break
@@ -83,9 +83,9 @@ async def _commit_all(bootstrap: str, numbers: range) -> None:
     cluster.close()
 
 
-def _request(number: int) -> dict[str, object]:
+def _request(number: int, shift: int) -> dict[str, object]:
     rows = [
-        {"partition_index": p, "committed_offset": committed(number, p), "committed_metadata": ""}
+        {"partition_index": p, "committed_offset": committed(number, p, shift), "committed_metadata": ""}
         for p in range(PARTITIONS)
     ]
     return {

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 
@@ -75,20 +75,27 @@ def kaskade(bootstrap: str, rounds: int = 1) -> dict[str, object]:
     return _rounds(lambda: asyncio.run(look()), rounds)
 
 
-def logq(bootstrap: str, rounds: int = 1) -> dict[str, object]:
-    """The collector alone, as the console asks it every two seconds."""
+def logq(bootstrap: str, rounds: int = 1, moving: bool = False) -> dict[str, object]:
+    """The collector alone, as the console asks it every two seconds. `moving`: each group has committed in between."""
+    from group_world import make_groups
+
     from console.config import KafkaSettings
     from console.kafka.client import KafkaClient
 
     client = KafkaClient(KafkaSettings(bootstrap), timeout=60)
+
+    def between(turn: int) -> None:
+        if moving:
+            make_groups(bootstrap, 0, groups, shift=turn % 2)
 
     def look() -> dict[str, object]:
         seen = client.snapshot()
         assert seen.complete, seen.problems
         return _told([{"group": g.name, "lag": g.lag or 0} for g in seen.groups])
 
+    groups = len(client.snapshot().groups)
     try:
-        return _rounds(look, rounds)
+        return _rounds(look, rounds, between)
     finally:
         client.close()
 
@@ -97,29 +104,27 @@ def _told(rows: list[dict[str, Any]]) -> dict[str, object]:
     return {"groups": len(rows), "lag": sum(row["lag"] for row in rows)}
 
 
-def _rounds(look: Callable[[], dict[str, object]], rounds: int) -> dict[str, object]:
+def _rounds(
+    look: Callable[[], dict[str, object]], rounds: int, between: Callable[[int], object] = lambda turn: None
+) -> dict[str, object]:
     told = look()
     if rounds > 1:
         walls, spent = [], []
-        for _ in range(rounds):
-            began, cpu = time.perf_counter(), _cpu()
-            assert look() == told
+        for turn in range(rounds):
+            between(turn)
+            began, cpu = time.perf_counter(), time.process_time()
+            told = look()
             walls.append(time.perf_counter() - began)
-            spent.append(_cpu() - cpu)
-        told |= {"wall": min(walls), "cpu": min(spent), "walls": walls, "cpus": spent}
+            spent.append(time.process_time() - cpu)
+        told |= {"wall": min(walls), "cpu": min(spent), "rounds": rounds}
     return told
-
-
-def _cpu() -> float:
-    used = os.times()
-    return used.user + used.system
 
 
 if __name__ == "__main__":
     print(
         json.dumps(
-            {"librdkafka": librdkafka, "kaskade": kaskade, "logq": logq}[sys.argv[1]](
-                sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 1
-            )
+            {"librdkafka": librdkafka, "kaskade": kaskade, "logq": logq, "moving": partial(logq, moving=True)}[
+                sys.argv[1]
+            ](sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 1)
         )
     )

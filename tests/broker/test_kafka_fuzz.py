@@ -34,7 +34,7 @@ from console.model import KafkaSnapshot
 pytestmark = pytest.mark.broker
 
 Unique = Callable[[str], str]
-ROUNDS = 30
+ROUNDS = 60
 PATIENCE = 0.5  # seconds for one look
 _LENGTHS = (0, 1, 3, 127, 128, 2**15, 2**31 - 1, -1, -(2**31))
 
@@ -120,7 +120,7 @@ def test_live_answers_damaged_in_every_way_are_a_value_or_a_decode_error(
     client = KafkaClient(KafkaSettings(kafka), timeout=20)
     everything(client, busy)
     client.close()
-    assert len(recorded) >= 10
+    assert len(recorded) >= 9
     rng = random.Random(20_261_128)
     outcomes = {"value": 0, "error": 0}
     for (api, version), answer in recorded.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import ClassVar
 
 from rich.text import Text
@@ -90,7 +91,7 @@ class HomeScreen(ConsoleScreen):
                 cells.group_cell,
                 lambda row: row.name,
                 lambda row: Subject("group", row.name, row.group),
-                lambda row: row.haystack,
+                attrgetter("haystack"),
                 GROUP_SORTS,
                 hue="$kafka",
                 id="kafka",
@@ -102,7 +103,7 @@ class HomeScreen(ConsoleScreen):
                 cells.queue_cell,
                 lambda row: row.name,
                 lambda row: of_queue(row.queue),
-                lambda row: row.haystack,
+                attrgetter("haystack"),
                 QUEUE_SORTS,
                 hue="$sqs",
                 id="sqs",
@@ -165,7 +166,7 @@ class HomeScreen(ConsoleScreen):
             nothing = "no groups" if side == "kafka" else "no queues"
             if picture is not None:
                 pane.set_placeholder(nothing)
-                pane.show(picture.rows)  # type: ignore[arg-type]
+                pane.show(picture.rows, arranged=side == "kafka")  # type: ignore[arg-type]
                 self._stay_on_the_worst(pane, side)
             else:
                 pane.set_placeholder(link.error or "looking …")
