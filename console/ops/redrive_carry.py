@@ -6,7 +6,7 @@ What is journaled is on the disk before the step it speaks of.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -287,9 +287,15 @@ class Carrier:
         self.journal.put(self.job, [Entry(key, DELETED) for key in gone], wait=False)
         self.ledger.set(gone, DELETED)
 
-    def ambiguous(self, keys: Sequence[str], why: str) -> None:
-        """Name messages of which it is not known whether they were sent; on the disk when this returns."""
-        self.journal.put(self.job, [Entry(key, AMBIGUOUS, ambiguous=True, note=why) for key in keys])
+    def ambiguous(self, keys: Sequence[str], why: str, since: Mapping[str, float] | None = None) -> None:
+        """Name messages of which it is not known whether they were sent; on the disk when this returns.
+
+        `since` is when they may have been sent first (epoch seconds), where that is not now.
+        """
+        at = since or {}
+        self.journal.put(
+            self.job, [Entry(key, AMBIGUOUS, at=at.get(key, 0.0), ambiguous=True, note=why) for key in keys]
+        )
         self.ledger.set(keys, AMBIGUOUS)
         self.ledger.mark_ambiguous(keys)
 

@@ -137,9 +137,14 @@ class Engine:
         self._tell("")
         self.journal.put(self.job, [Entry(key, SENT, result=copy) for key, copy in found.items()])
         self.ledger.set(tuple(found), SENT)
-        doubtful = [entry.key for entry in unsure if entry.key not in found]
+        doubtful = [entry for entry in unsure if entry.key not in found]
         if doubtful:
-            self._carrier.ambiguous(doubtful, "the run ended between INTENT and SENT; no copy was found")
+            # With the time of the first INTENT, for a later look has to know since when a copy can be there.
+            self._carrier.ambiguous(
+                [entry.key for entry in doubtful],
+                "the run ended between INTENT and SENT; no copy was found",
+                {entry.key: entry.at for entry in doubtful},
+            )
         settled = f"{len(found):,} of {plural(len(unsure), 'message')} in doubt found at the destination"
         self.notes.append(settled + (f"; {why}" if why else ""))
         return [replace(entry, state=SENT) if entry.key in found else entry for entry in unfinished]

@@ -19,6 +19,7 @@ from console.ops.redrive_plan import Destination, RedrivePlan
 from console.sqs import inspect, peek
 from console.sqs.client import SqsClient
 from console.sqs.receive import Received
+from console.text import count
 
 if TYPE_CHECKING:
     from console.kafka.client import KafkaClient
@@ -48,16 +49,19 @@ def resolve(
             found = _in_topic(kafka(), job, planned)
             return {entry.key: found[entry.key] for entry in unsure if entry.key in found}, ""
         out: dict[str, str] = {}
+        notes: list[str] = []
         wanted: dict[str, list[Entry]] = defaultdict(list)
         for entry in unsure:
             if entry.data is not None:
                 wanted[spool.unpack(entry.data).to].append(entry)
         for destination in planned.destinations:
             if destination.name in wanted:
-                out |= _in_queue(sqs, journal, job, destination, wanted[destination.name])
+                found, why = _in_queue(sqs, journal, job, destination, wanted[destination.name])
+                out |= found
+                notes += [why] if why else []
     except LogqError as error:
         return {}, f"those in doubt were not looked for: {error}"
-    return out, ""
+    return out, "; ".join(notes)
 
 
 def _in_topic(client: KafkaClient, job: str, planned: RedrivePlan) -> dict[str, str]:
@@ -68,28 +72,31 @@ def _in_topic(client: KafkaClient, job: str, planned: RedrivePlan) -> dict[str, 
     return copies(client, job, to.name, floors, LOOK_S)
 
 
-def _in_queue(sqs: SqsClient, journal: Journal, job: str, to: Destination, entries: Sequence[Entry]) -> dict[str, str]:
+def _in_queue(
+    sqs: SqsClient, journal: Journal, job: str, to: Destination, entries: Sequence[Entry]
+) -> tuple[dict[str, str], str]:
+    """The copies that a destination holds: key -> id, and why not all of it could be read through."""
     queue = sqs.queue(to.name)
     held = (queue.visible or 0) + (queue.in_flight or 0)
     if queue.visible is None or held > LOOK_MOST:
-        return {}
+        return {}, f"{to.name} holds too many to look through for them ({count(queue.visible)} visible)"
     peek.refuse(queue, sqs.peek_budget(queue))
 
-    def sweep() -> tuple[list[Received], float]:
+    def sweep() -> tuple[list[Received], float, peek.Budget]:
         # What the server's clock shows, for a copy's SentTimestamp is the server's.
         answer = sqs.raw().get_queue_attributes(QueueUrl=to.url, AttributeNames=["QueueArn"])
         date = answer["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
         ahead = parsedate_to_datetime(date).timestamp() - time.time() if date else 0.0
-        found, _, _ = peek.sweep(
+        found, _, budget = peek.sweep(
             sqs.raw(),
             queue,
             LOOK_MOST,
             timeout=LOOK_S,
             attributes=lambda: inspect.queue_of(to.url, inspect.attributes(sqs.raw(), to.url), time.time()),
         )
-        return found, ahead
+        return found, ahead, budget
 
-    seen, ahead = sqs.bounded(f"look for copies in {to.name}", sweep, LOOK_S + sqs.timeout)
+    seen, ahead, budget = sqs.bounded(f"look for copies in {to.name}", sweep, LOOK_S + sqs.timeout)
     _, known = journal.known(job, [message.id for message in seen])
     by_content: dict[str, list[Received]] = defaultdict(list)
     for message in seen:
@@ -106,4 +113,5 @@ def _in_queue(sqs: SqsClient, journal: Journal, job: str, to: Destination, entri
         if len(young) > len(asked):
             continue  # somebody else sends the same: which is whose nobody knows
         out |= {entry.key: message.id for entry, message in zip(asked, young, strict=False)}
-    return out
+    short = budget.left is not None and budget.left <= 1 and queue.max_receive is not None
+    return out, f"the look into {to.name} stopped: {budget.note}" if short else ""

@@ -46,8 +46,13 @@ def outgoing(message: Received, fifo: bool, own_dedup_id: str | None) -> Outgoin
 
 def fingerprint(body: str, attributes: Mapping[str, Mapping[str, Any]]) -> str:
     """The hex SHA-256 of a message's content: body and message attributes, in whatever order they came."""
-    content = [body, {name: _plain(value) for name, value in attributes.items()}]
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+    return _digest(body, {name: _plain(value) for name, value in attributes.items()})
+
+
+def _digest(body: str, plain: Mapping[str, Mapping[str, str]]) -> str:
+    digest = hashlib.sha256(body.encode("utf-8", "surrogatepass"))
+    digest.update(json.dumps(plain, sort_keys=True, ensure_ascii=True).encode())
+    return digest.hexdigest()
 
 
 def pack(message: Received, to: str, own_dedup_id: str | None, out: Outgoing | None = None) -> bytes:
@@ -55,16 +60,17 @@ def pack(message: Received, to: str, own_dedup_id: str | None, out: Outgoing | N
 
     `out` is the form it is sent in, when it is.
     """
-    sent = out or message
+    plain = {name: _plain(value) for name, value in message.attributes.items()}
+    edited = out is not None and (out.body != message.body or out.attributes is not message.attributes)
     return json.dumps(
         {
             "id": message.id,
             "body": message.body,
-            "attributes": {name: _plain(value) for name, value in message.attributes.items()},
+            "attributes": plain,
             "system": dict(message.system),
             "to": to,
             "dedup": own_dedup_id,
-            "sha256": fingerprint(sent.body, sent.attributes),
+            "sha256": fingerprint(out.body, out.attributes) if out and edited else _digest(message.body, plain),
         },
         ensure_ascii=True,
     ).encode()

@@ -19,6 +19,7 @@ BATCH = 10
 """The most messages that one receive, send, delete or change of visibility takes."""
 
 _STRING, _BINARY = b"\x01", b"\x02"
+_LENGTH = struct.Struct(">I").pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,24 +111,20 @@ def md5_of_attributes(attributes: Mapping[str, Mapping[str, Any]]) -> str:
     By name: length and bytes of name and data type, one byte for the transport type (1 string, 2 binary), length and
     bytes of the value; lengths are four bytes, big-endian.
     """
-    digest = hashlib.md5(usedforsecurity=False)
-
-    def add(raw: bytes) -> None:
-        digest.update(struct.pack(">I", len(raw)))
-        digest.update(raw)
-
+    parts: list[bytes] = []
     for name in sorted(attributes):
         value = attributes[name]
-        kind = str(value.get("DataType", ""))
-        add(name.encode())
-        add(kind.encode())
-        if kind.startswith("Binary"):
-            digest.update(_BINARY)
-            add(as_bytes(value.get("BinaryValue", b"")))
-        else:
-            digest.update(_STRING)
-            add(str(value.get("StringValue", "")).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
+        kind = str(value.get("DataType", "")).encode()
+        binary = kind.startswith(b"Binary")
+        raw = (
+            as_bytes(value.get("BinaryValue", b""))
+            if binary
+            else str(value.get("StringValue", "")).encode("utf-8", "surrogatepass")
+        )
+        key = name.encode()
+        parts += (_LENGTH(len(key)), key, _LENGTH(len(kind)), kind, _BINARY if binary else _STRING)
+        parts += (_LENGTH(len(raw)), raw)
+    return hashlib.md5(b"".join(parts), usedforsecurity=False).hexdigest()
 
 
 def damage(message: Received) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from console.model import Problem
@@ -36,7 +37,7 @@ class Fate(Enum):
     DAMAGED = auto()  # accepted, but what arrived is not what was sent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outgoing:
     """One message to send; `attributes` in SQS's own form, `trace` the AWSTraceHeader (a system one)."""
 
@@ -47,7 +48,7 @@ class Outgoing:
     group_id: str | None = None
     dedup_id: str | None = None
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes that count against SQS's limits: body, and names, types and values of attributes."""
         total = len(self.body.encode("utf-8", "surrogatepass"))
