@@ -331,12 +331,15 @@ def dead_letter(
     """
     found = resolve(session, target, timeout)
     if found.side == "sqs":
+        from console.ops.redrive_bounce import noticed
         from console.ops.redrive_filter import Where
 
         fits = None if where is None else Where(where)
         letters = _queue_letters(queue(session, found.name, timeout))
         seen = peek(session, found.name, limit, force, fits, again=again, timeout=timeout, on_progress=on_progress)
-        return _queue_view(letters, seen, by)
+        view = _queue_view(letters, seen, by)
+        back = noticed(session, found.name, seen.messages)
+        return replace(view, note=f"{view.note}; {back}") if back else view
     view = _topic_view(session, found.name, limit, timeout)
     return view if where is None and tuple(by) == ("error",) else _narrowed(view, where, by)
 

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from console.errors import LogqError
 from console.journal import Entry, Journal
@@ -21,6 +22,9 @@ from console.ops.redrive_plan import RedrivePlan, counts
 from console.sqs.client import SqsClient
 from console.text import count as counted
 from console.text import duration, plural
+
+if TYPE_CHECKING:
+    from console.ops.session import Session
 
 LOOK_MOST = 5_000
 """How many messages of the dead-letter queue are read at most to find those that came back."""
@@ -33,6 +37,9 @@ ATTEMPTS_MOST = 10
 
 QUIET_LOOKS = 3
 """How often in a row a destination must be seen empty; one look may fall between two counters."""
+
+JOBS_MOST = 20
+"""How many redrives of a queue a look at it is compared with, the newest."""
 
 _NAMED = 3
 
@@ -86,6 +93,24 @@ def noted(journal: Journal, job: str, messages: Sequence[Message]) -> int:
         journal.put(job, found)
         journal.audit(f"{plural(len(found), 'message')} came back to the dead-letter queue", job)
     return len(found)
+
+
+def noticed(session: Session, queue: str, messages: Sequence[Message]) -> str:
+    """Which of a dead-letter queue's messages came back from redrives of this journal, in words; they are journaled.
+
+    Any look at the queue tells that for nothing.
+    """
+    endpoint = session.require_sqs(queue).endpoint
+    journal = session.journal
+    said = []
+    for job in journal.jobs(JOBS_MOST, f"sqs:{queue}"):
+        if job.kind != "redrive" or job.state == "running" or not job.done or journal.place(job.id) != endpoint:
+            continue
+        noted(journal, job.id, messages)
+        _, copies = journal.known(job.id, [message.id for message in messages])
+        if copies:
+            said.append(f"{counted(len(copies))} came back from {job.id}")
+    return "; ".join(said)
 
 
 def so_far(journal: Journal, job: str, fresh: int = 0, whole: bool = False, note: str = "") -> Bounces:

@@ -132,6 +132,8 @@ def test_what_comes_back_later_is_found_by_verify(session: Session, world: World
     told = logq(*place, "job", "verify", outcome.job, "-o", "json", env=env)
     assert told.code == 5
     assert (told.json["verified"]["came_back"], told.json["verified"]["sent"]) == (2, 10)
+    seen = logq(*place, "dlq", "show", world.dlq, "-o", "json", env=env)
+    assert f"2 came back from {outcome.job}" in seen.json["note"]
     shown = logq("job", "show", outcome.job, env=env)
     assert "the fix failed for 2 of 10" in shown.out
     assert world.counts(world.dlq_url) == (2, 0), "the look did not release what it leased"
