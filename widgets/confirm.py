@@ -96,6 +96,7 @@ class PlanDialog(ModalScreen[bool]):
         self._title = title
         self._facts = tuple(facts)
         self._warnings = tuple(warnings)
+        self._tight = False
         self._columns = tuple(columns)
         self._rows: list[Row] = list(enumerate(rows))
         self._command = command
@@ -145,7 +146,8 @@ class PlanDialog(ModalScreen[bool]):
         if self._facts:
             sections.append(Facts("", tuple(self._facts)))
         if warnings:
-            sections.append(Facts("", warnings, "bold $warning"))
+            # Where not all of it fits, what must be known is not what has to be scrolled to.
+            sections.insert(0 if self._tight else len(sections), Facts("", warnings, "bold $warning"))
         self.query_one("#plan--facts", Detail).show(sections, "facts")
 
     def on_resize(self, event: events.Resize) -> None:
@@ -163,6 +165,9 @@ class PlanDialog(ModalScreen[bool]):
         rows = len(self._rows) + 1 if self._has_grid else 0
         given = min(wanted, room - min(rows, max(4, room // 2)) if rows else room)
         facts.styles.height = max(0, given)
+        if (wanted > given) != self._tight:
+            self._tight = wanted > given
+            self._show_facts()
         facts.can_focus = wanted > given and self._has_grid
         rows = min(rows, room - given)
         between = 1 + self._has_grid + bool(self._command)

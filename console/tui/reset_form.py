@@ -23,7 +23,7 @@ _KINDS = (
     ("shift", "shift"),
     ("datetime", "time"),
     ("duration", "ago"),
-    ("current", "as it is"),
+    ("current", "same"),
     ("from-file", "file"),
 )
 _WORDS = {

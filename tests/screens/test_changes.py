@@ -15,6 +15,7 @@ from textual import events
 from console.errors import Refused, Stopped
 from console.model import Outcome, Problem, Progress, Status
 from console.ops.clusters import cluster_id, label
+from console.tui import flows
 from console.tui.app import LogqApp
 from console.tui.backend import Change, RedriveWish, ResetWish
 from console.tui.form import Form
@@ -512,3 +513,37 @@ async def test_an_overwritten_reset_is_shouted_wherever_one_is() -> None:
         app.clear_notifications()
         changing(app, run)
         await until_seen(pilot, "▲ partly", "OVERWRITTEN: 1 partition of 6", "somebody who is no member commits")
+
+
+async def test_a_topic_is_read_again_after_a_change_wherever_that_was_begun() -> None:
+    app = fake_app()
+    backend = backend_of(app)
+
+    def reads() -> int:
+        return sum(1 for asked in backend.asked if asked[0] == "dead_letter")
+
+    async with opened(app, (120, 36)) as pilot:
+        app.run_command("dlq kafka:orders.DLT")
+        await until_seen(pilot, "failures 4")
+        assert reads() == 1
+        backend.redriven = frozenset(m.id for m in letters())
+        app.begin(Change(plan_view("redrive", "orders.DLT"), lambda cancel, on: backend.outcome))
+        await until_seen(pilot, "✔ done")
+        await pilot.press("escape")
+        await until_seen(pilot, "redriven 57", "✔")
+        assert reads() == 2
+        app.screen.store_changed()  # type: ignore[attr-defined]  # the next picture: nothing has changed since
+        await pilot.pause()
+        assert reads() == 2
+
+
+async def test_warnings_stand_first_where_there_is_no_room_for_all_of_a_plan() -> None:
+    long = replace(plan_view(), facts=tuple((f"fact {n}", "words") for n in range(12)), warnings=("mind this",))
+    for size, first in (((80, 24), "mind this"), ((120, 50), "fact 0")):
+        app = fake_app()
+        async with opened(app, size) as pilot:
+            app.push_screen(flows.dialog(long, False))
+            await until_seen(pilot, "reset billing", "fact 0", "mind this")
+            await pilot.pause()
+            order = [word for line in screen_lines(app) for word in ("mind this", "fact 0") if word in line]
+            assert order[0] == first, (size, order)

@@ -85,6 +85,7 @@ class DlqScreen(ConsoleScreen):
         self._left: dict[str, int] = {}
         self._loading = False
         self._changed = False
+        self._changes = 0
 
     @property
     def topic(self) -> bool:
@@ -150,6 +151,8 @@ class DlqScreen(ConsoleScreen):
 
     def _load_again(self) -> None:
         """Read again after a change: when the screen is there to be seen and the change is over."""
+        if self.topic and self._changes != len(self.console.running):
+            self._changed = not self.console.changing  # also one that was begun elsewhere, as a resume is
         if self._changed and self.is_current:
             self.load()
 
@@ -162,7 +165,9 @@ class DlqScreen(ConsoleScreen):
         """
         if self._loading:
             return
-        self._changed = self.target.startswith("sqs:") and self.console.changing
+        self._changed = not self.topic and self.console.changing
+        # Read beside a change, a topic's marks are old when it is over: then it is read once more.
+        self._changes = -1 if self.console.changing else len(self.console.running)
         if self._changed:
             for pane in (self.clusters, self.list):
                 pane.set_placeholder("a change is running; this is read when it is over")

@@ -186,6 +186,8 @@ class JobScreen(ConsoleScreen):
     def offers(self, action: str, subject: Subject | None) -> bool:
         """Only what the job's state allows."""
         running = self.running is not None and not self.running.over
+        if action == "pause" and self.running is not None and not self.job_id:
+            return False  # it only waits to begin: there is nothing yet that could rest
         return running if action in ("cancel", "pause") and self.running is not None else offered(action, subject)
 
     def do_cancel(self) -> None:
