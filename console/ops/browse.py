@@ -6,6 +6,7 @@ worth something with what it looked at: `Scanned` says the range and whether tha
 
 from __future__ import annotations
 
+import heapq
 import threading
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
@@ -194,7 +195,7 @@ class Browse:
             ranges: dict[int, tuple[int, int | None]] = {
                 p: (max(r.begin, low[p] - step), low[p])
                 for p, r in self._reaches.items()
-                if low[p] > r.begin and (edge is None or oldest.get(p, edge) >= edge)
+                if low[p] > r.begin and p not in self._left_out and (edge is None or oldest.get(p, edge) >= edge)
             }
             per_partition = {p: sum(m.partition == p for m in newest) for p in ranges}
             ranges = {p: r for p, r in ranges.items() if per_partition[p] < last}
@@ -220,14 +221,29 @@ class Browse:
         yield from self._newest(matches)
 
     def _newest(self, matches: list[Message]) -> list[Message]:
-        """The last of them by time."""
+        """The last of them, taken from the end of whichever partition ends latest; by time.
+
+        So what is left out of a partition lies before what is taken, also where its times run backwards: the page
+        before begins there.
+        """
         last = self._last or 0
-        matches = sorted(matches, key=_order)
-        for m in matches[:-last]:
-            self._older = True
-            partition = m.partition or 0
-            self._left_out[partition] = max(self._left_out.get(partition, -1), m.offset or 0)
-        return matches[-last:]
+        if len(matches) > last:
+            ends: dict[int, list[Message]] = {}
+            for m in sorted(matches, key=lambda m: m.offset or 0):
+                ends.setdefault(m.partition or 0, []).append(m)
+            heads = [(-(held[-1].timestamp or 0.0), -p) for p, held in ends.items()]
+            heapq.heapify(heads)
+            matches = []
+            while len(matches) < last:
+                p = -heapq.heappop(heads)[1]
+                matches.append(ends[p].pop())
+                if ends[p]:
+                    heapq.heappush(heads, (-(ends[p][-1].timestamp or 0.0), -p))
+            for p, rest in ends.items():
+                if rest:
+                    self._older = True
+                    self._left_out[p] = max(self._left_out.get(p, -1), rest[-1].offset or 0)
+        return sorted(matches, key=_order)
 
 
 def _order(message: Message) -> tuple[float, int, int]:

@@ -171,7 +171,7 @@ def _read(reading: Browse, cancel: threading.Event | None, on_open: Callable[[Re
     edges = reading.edges
     between = sum(max(0, edges.newer.get(p, at) - at) for p, at in edges.older.items())
     return Window(
-        tuple(found),
+        tuple(sorted(found, key=order)),
         edges,
         {p.partition: (p.start, p.stop) for p in scanned.partitions},
         # What was read beyond the edges is read again by the page that comes then.
@@ -189,6 +189,9 @@ def joined(before: Window, found: Window, toward: Toward) -> Window:
         {**before.edges.newer, **found.edges.newer} if toward == "newer" else before.edges.newer,
     )
     held = {**before.held, **found.held}
+    # A partition that could not be read at first is in none of the pages; silence is over when the next page has come.
+    lasting = [p for p in before.problems if p.code != "TIMEOUT" and p not in found.problems]
+    found = replace(found, problems=(*lasting, *found.problems))
     together = {m.id: m for m in (*before.messages, *found.messages)}
     size = sum(len(m.value or b"") + len(m.key or b"") for m in together.values())
     if len(together) > MOST or size > MOST_BYTES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from cli_program import environment, logq
@@ -26,6 +27,7 @@ from console.kafka.browse import Scan
 from console.kafka.write import create_topics
 from console.model import Message
 from console.ops.browse import Browse, Position, browse
+from console.ops.browse_pages import Reading, Wish, page
 from console.ops.session import Session
 
 pytestmark = pytest.mark.broker
@@ -324,3 +326,70 @@ def test_a_reading_browse_ends_while_the_topic_is_written(session: Session, kafk
         stop.set()
         writer.join()
     assert all(m.value == b"more" for m in found)
+
+
+@pytest.mark.parametrize("where", [None, "value.n % 7 == 3"])
+@pytest.mark.parametrize("toward", ["older", "newer"])
+def test_pages_hold_every_record_once_whatever_the_order_of_times(
+    session: Session, kafka: str, unique: Unique, where: str | None, toward: Literal["older", "newer"]
+) -> None:
+    """Times that run backwards within a partition, and far apart between them: no page skips what another one left."""
+    name = unique("pages")
+    create_topics(KafkaSettings(kafka), {name: (3, 1, {})})
+    producer = write.producer(KafkaSettings(kafka))
+    chance = random.Random(7)
+    for n in range(600):
+        at = BASE + (n if n % 3 else 10_000) + chance.randint(-40, 40)
+        producer.produce(name, json.dumps({"n": n}), partition=n % 3, timestamp=at * 1000)
+    assert producer.flush(60) == 0
+    wish = Wish(name, "last" if toward == "older" else "earliest", where=where, size=25)
+    window = page(session, wish)
+    for _ in range(20):
+        if not window.problems:  # the topic is new: a partition's leader may not be there yet, and that is said
+            break
+        time.sleep(0.2)
+        window = page(session, wish)
+    assert not window.problems, window.problems
+    for _ in range(60):
+        if window.at_start and window.at_end:
+            break
+        before = window
+        window = page(session, wish, toward, before)
+        assert {m.id for m in before.messages} <= {m.id for m in window.messages}
+    found = [json.loads(m.value or b"")["n"] for m in window.messages]
+    assert sorted(found) == [n for n in range(600) if where is None or n % 7 == 3]
+    assert window.whole
+    assert window.records == 600
+    assert window.parts[-1] == "the whole"
+
+
+def test_a_stopped_scan_says_how_far_it_came_and_the_next_page_goes_on(
+    session: Session, kafka: str, unique: Unique, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped while the last matches are looked for: what was settled by then is kept, and nothing is skipped."""
+    name = unique("stop")
+    create_topics(KafkaSettings(kafka), {name: (2, 1, {})})
+    producer = write.producer(KafkaSettings(kafka))
+    for n in range(30_000):
+        producer.produce(name, json.dumps({"n": n}), partition=n % 2, timestamp=(BASE + n) * 1000)
+        producer.poll(0)
+    assert producer.flush(60) == 0
+    wish = Wish(name, where="value.n % 1000 == 0", size=100)
+    cancel = threading.Event()
+
+    def stop_later(reading: Reading) -> None:
+        def watch() -> None:
+            while len(reading.settled) < 3:
+                time.sleep(0.001)
+            cancel.set()
+
+        threading.Thread(target=watch, daemon=True).start()
+
+    window = page(session, wish, cancel=cancel, on_open=stop_later)
+    assert "stopped" in window.parts
+    assert 3 <= len(window.messages) < 30
+    assert not window.whole
+    while not window.at_start:
+        window = page(session, wish, "older", window)
+    assert [json.loads(m.value or b"")["n"] for m in window.messages] == list(range(0, 30_000, 1_000))
+    assert window.whole
