@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ JOB = (
     "id, kind, source, target, state, total, done, failed, left_over, started, finished, note, command, undoable, "
     "host, pid, pid_started"
 )
+LOCK = "job, host, pid, pid_started, operator"
 ENTRY = "key, state, at, data, receipt, result, ambiguous, note, seq"
 
 
@@ -64,3 +66,12 @@ def job_of(row: tuple[Any, ...]) -> Job:
         id=row[0], kind=row[1], source=row[2], target=row[3], state=state, total=total, done=done, failed=failed,
         left=left, started=row[9], finished=row[10], note=row[11], command=row[12], undoable=bool(row[13]),
     )  # fmt: skip
+
+
+def held_by(source: str, row: Sequence[Any]) -> str:
+    """Who has the lock of a source (a row of `LOCK`) and how to stop it, in words."""
+    job, _, pid, _, operator = row
+    return (
+        f"{source} is being worked on by {job} of {operator} (process {pid}); "
+        f"wait for it or stop it with logq job cancel {job}"
+    )

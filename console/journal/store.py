@@ -18,7 +18,7 @@ from typing import Any
 from console.errors import Failed, NotFound, Refused
 from console.journal import owner, schema
 from console.journal.owner import Owner
-from console.journal.rows import ENTRY, JOB, Entry, LogLine, hide_secrets, job_of
+from console.journal.rows import ENTRY, JOB, LOCK, Entry, LogLine, held_by, hide_secrets, job_of
 from console.journal.writer import Writer
 from console.model import Job, JobKind, JobState
 
@@ -254,14 +254,15 @@ class Journal:
             if not (before and before[0][0] == mine):
                 self._writer.do(lambda db: db.execute("DELETE FROM locks WHERE source = ? AND job = ?", (name, mine)))
 
+    def holder(self, source: str, place: str = "") -> str:
+        """Who works on a source now and how to stop it, in words; "" when nobody does."""
+        rows = self._read(f"SELECT {LOCK} FROM locks WHERE source = ?", (f"{place}|{source}",))
+        return held_by(source, rows[0]) if rows and Owner(*rows[0][1:4]).alive else ""
+
     def _take_lock(self, db: sqlite3.Connection, name: str, job: str) -> None:
-        row = db.execute("SELECT job, host, pid, pid_started, operator FROM locks WHERE source = ?", (name,)).fetchone()
+        row = db.execute(f"SELECT {LOCK} FROM locks WHERE source = ?", (name,)).fetchone()
         if row is not None and row[0] != job and Owner(*row[1:4]).alive:
-            source = name.partition("|")[2]
-            raise Refused(
-                f"{source} is being worked on by {row[0]} of {row[4]} (process {row[2]}); "
-                f"wait for it or stop it with logq job cancel {row[0]}"
-            )
+            raise Refused(held_by(name.partition("|")[2], row))
         me = self._owner
         db.execute(
             "INSERT OR REPLACE INTO locks (source, job, host, pid, pid_started, operator, since)"

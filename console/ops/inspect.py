@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from console import health
-from console.errors import LogqError, NotFound
+from console.errors import LogqError, NotFound, Refused
 from console.kafka.collector import held_back
 from console.kafka.deadletter import is_dead_letter_topic, origin_by_name
 from console.model import (
@@ -217,13 +217,15 @@ def peek(
 
     What was read is kept (`Session.spool`): without `again` the last look is shown again where it is at most `age`
     seconds old, and costs nothing. `where` leaves out what it does not fit and says so. Raises `NotFound`, and
-    `Refused` when the budget does not allow it and `force` is not set.
+    `Refused` when the budget does not allow it or a job works on the queue, and `force` is not set.
     """
     name = name.removeprefix("sqs:")
     client = session.require_sqs(name)
     url = client.url(name, timeout)
     kept = None if again else session.spool.get(url, max_messages, age)
     if kept is None:
+        if not force and (holder := session.journal.holder(f"sqs:{name}", client.endpoint)):
+            raise Refused(f"not read: {holder}; a look would lease messages from under it")
         found = client.peek(name, max_messages, force=force, timeout=timeout, on_progress=on_progress)
         session.spool.put(url, found, max_messages)
     else:

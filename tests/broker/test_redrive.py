@@ -17,7 +17,7 @@ from sqs_world import World, arn_of, create, plain_client
 
 from console.errors import NotFound, Refused, UsageError
 from console.model import Outcome, Progress
-from console.ops import jobs, redrive
+from console.ops import inspect, jobs, redrive
 from console.ops.session import Session
 
 pytestmark = pytest.mark.broker
@@ -281,6 +281,11 @@ def test_two_operators_cannot_redrive_one_queue(session: Session, world: World, 
             redrive.run(other, redrive.plan(other, world.dlq, engine="client"))
         with pytest.raises(Refused, match="is running"):
             jobs.resume(other, job.id)
+        # A look would lease messages from under it.
+        with pytest.raises(Refused, match=f"not read: .*{job.id}"):
+            inspect.dead_letter(other, f"sqs:{world.dlq}")
+        with pytest.raises(Refused, match=job.id):
+            inspect.peek(other, world.dlq)
         # Another process stops it through the journal.
         assert jobs.cancel(other, job.id).state == "done"
         assert other.journal.job(job.id).state == "cancelled"
