@@ -82,7 +82,7 @@ def plan(
     return redrive_plan.plan(
         session,
         f"sqs:{found.name}",
-        to=to,
+        to=None if to is None else str(_target(session, to)),
         where=where,
         ids=ids,
         limit=limit,
@@ -98,13 +98,13 @@ def plan(
     )
 
 
-def _target(session: Session, dlq: str) -> targets.Target:
+def _target(session: Session, named: str) -> targets.Target:
     """The place a name means: asked for only where both sides could have it."""
-    side, name = targets.parse(dlq)
+    side, name = targets.parse(named)
     if side is None and session.settings.kafka is not None and session.settings.sqs is not None:
         from console.ops import inspect
 
-        return inspect.resolve(session, dlq)
+        return inspect.resolve(session, named)
     return targets.Target(side or ("kafka" if session.settings.sqs is None else "sqs"), name)
 
 

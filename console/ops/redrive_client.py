@@ -164,6 +164,8 @@ class Engine:
                 if self.plan.watch != 0:
                     self._look_back()
                 return
+            if self.ledger.taken == began and self.bounces is not None:
+                return  # nothing was left to send, and what was sent before has been looked for
             if self.ledger.taken == began or self.drained:
                 self._look_back()
                 return

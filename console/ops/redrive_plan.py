@@ -186,7 +186,7 @@ def plan(
     sources = source.dlq_of or sqs.sources(source)
     found = _destinations(session, sqs, source, sources, to)
     selected = where is not None or bool(ids) or limit is not None
-    reason = _only_client(selected, edit is not None, canary is not None, found)
+    reason = _only_client(selected, edit is not None, canary is not None, bool(watch), found)
     chosen, why = _engine(sqs, source, sources, found, to, rate, reason, engine)
     if chosen == "client" and selected and source.max_receive is not None and source.max_receive <= 1:
         raise Refused(
@@ -225,7 +225,7 @@ def plan(
     return replace(planned, command=_command(session, planned), diff=diff, diff_note=note)
 
 
-def _only_client(selected: bool, edited: bool, steps: bool, found: Sequence[Destination]) -> str:
+def _only_client(selected: bool, edited: bool, steps: bool, watched: bool, found: Sequence[Destination]) -> str:
     """Why the server's own move task cannot do what is asked, "" where it might."""
     if found[0].kind == "topic":
         return "the server moves messages between queues only, not to a topic"
@@ -233,6 +233,8 @@ def _only_client(selected: bool, edited: bool, steps: bool, found: Sequence[Dest
         return "a native move changes nothing in a message"
     if steps:
         return "a native move takes the whole queue at once, no steps"
+    if watched:
+        return "a native move tells no ids, so what comes back would not be known"
     return "a native move takes the whole queue, not a selection" if selected else ""
 
 
