@@ -174,7 +174,7 @@ def peek_queue(run: Run, queue: str, most: int, force: bool, where: str | None, 
         ),
     )
     if run.output != "json":
-        note(f"{seen.note}; {seen.budget.note}" if seen.budget.note else seen.note)
+        note(f"{seen.note}; {seen.budget.note}" if seen.budget.note not in seen.note else seen.note)
 
 
 @command.command("purge")

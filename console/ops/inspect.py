@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from console import health
-from console.errors import LogqError, NotFound, Refused
+from console.errors import LogqError, NotFound
 from console.kafka.collector import held_back
 from console.kafka.deadletter import is_dead_letter_topic, origin_by_name
 from console.model import (
@@ -28,16 +28,14 @@ from console.model import (
 )
 from console.ops import targets
 from console.ops.clusters import Facet, cluster
-from console.text import duration
+from console.ops.peek import REOPENED_S as REOPENED_S
+from console.ops.peek import budget as budget
+from console.ops.peek import kept as kept
+from console.ops.peek import peek as peek
 
 if TYPE_CHECKING:
-    from console.ops.redrive_filter import Where
     from console.ops.session import Session
-    from console.ops.spool import Swept
-    from console.sqs.peek import Budget, Peek
-
-REOPENED_S = 3_600.0
-"""How old a look may be that a screen shows again instead of receiving anew; its age is said."""
+    from console.sqs.peek import Peek
 
 DEAD_LETTER_PAGE = 200
 """How many dead letters are read at most when one place is opened."""
@@ -199,69 +197,6 @@ def queue(session: Session, name: str, timeout: float | None = None) -> Queue:
     found = session.require_sqs(name).queue(name, timeout=timeout)
     session.history.note_sqs(SqsSnapshot(at=time.time(), queues=(found,)))
     return health.queue_health(found, session.history)
-
-
-def peek(
-    session: Session,
-    name: str,
-    max_messages: int = 10,
-    force: bool = False,
-    where: Where | None = None,
-    *,
-    again: bool = True,
-    age: float = REOPENED_S,
-    timeout: float | None = None,
-    on_progress: Callable[[int], None] | None = None,
-) -> Peek:
-    """Up to `max_messages` of a queue, leased, read and released. Costs a receive each: see the peek budget.
-
-    What was read is kept (`Session.spool`): without `again` the last look is shown again where it is at most `age`
-    seconds old, and costs nothing. `where` leaves out what it does not fit and says so. Raises `NotFound`, and
-    `Refused` when the budget does not allow it or a job works on the queue, and `force` is not set.
-    """
-    name = name.removeprefix("sqs:")
-    client = session.require_sqs(name)
-    url = client.url(name, timeout)
-    kept = None if again else session.spool.get(url, max_messages, age)
-    if kept is None:
-        if not force and (holder := session.journal.holder(f"sqs:{name}", client.endpoint)):
-            raise Refused(f"not read: {holder}; a look would lease messages from under it")
-        found = client.peek(name, max_messages, force=force, timeout=timeout, on_progress=on_progress)
-        session.spool.put(url, found, max_messages)
-    else:
-        found = _aged(kept)
-    return _fitting(found, where)
-
-
-def budget(session: Session, name: str, timeout: float | None = None) -> Budget:
-    """How many looks the messages of a queue bear, as far as known before one. Receives nothing; raises `NotFound`."""
-    name = name.removeprefix("sqs:")
-    client = session.require_sqs(name)
-    return client.peek_budget(client.queue(name, timeout))
-
-
-def kept(session: Session, name: str, where: Where | None = None) -> Peek:
-    """What the last look at a queue read, whole, up to a day ago. Receives nothing; raises `NotFound` without one."""
-    name = name.removeprefix("sqs:")
-    found = session.spool.get(session.require_sqs(name).url(name))
-    if found is None:
-        raise NotFound(f"no look at {name} of the last day is kept; logq queue peek {name} takes one")
-    return _fitting(_aged(found), where)
-
-
-def _aged(found: Swept) -> Peek:
-    """A look of before, its note saying how old it is."""
-    age = time.time() - found.at
-    when = f"{duration(age)} ago" if age >= 1 else "just now"
-    return replace(found.peek, note=f"{found.peek.note}; read {when}")
-
-
-def _fitting(found: Peek, where: Where | None) -> Peek:
-    if where is None:
-        return found
-    fit = tuple(m for m in found.messages if where.message(m))
-    note = f"{len(fit):,} of those fit: {found.note}" + (f"; {where.note}" if where.note else "")
-    return replace(found, messages=fit, note=note)
 
 
 def attention(kafka_side: KafkaSnapshot | None, sqs_side: SqsSnapshot | None) -> tuple[Attention, ...]:

@@ -2,8 +2,8 @@
 
 It sees `body` (the parsed value of a JSON body, else the text), `inner` (the same of what lies inside: unpacked, out of
 its envelopes), `attributes` (message and system attributes by name), `receive_count`, `group_id`, `id`, `error` (the
-failure as far as it is told), `source` (the queue it was dead-lettered from), `sent`, `first_received` and `now`
-(timestamps). What an expression does not name is not worked out.
+failure) and `source` (the queue it was dead-lettered from; both "" where they are not told), `sent`, `first_received`
+and `now` (timestamps). What an expression does not name is not worked out.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class Where:
     @property
     def note(self) -> str:
         """What to tell about messages the filter could not be applied to; "" when there were none."""
-        return f"the filter could not be applied to {self.errors:,}: {self.first_error}" if self.errors else ""
+        first = self.first_error.partition(". ")[0]  # what CEL adds after its first sentence is a lesson on CEL
+        return f"the filter could not be applied to {self.errors:,}: {first}" if self.errors else ""
 
     def _selected(self, seen: Callable[[], dict[str, Any]]) -> bool:
         try:
@@ -102,9 +103,9 @@ def _first_received(message: Message) -> datetime | None:
     return _time(int(millis) / 1000) if isinstance(millis, str) and millis.isdigit() else None
 
 
-def _source(message: Message) -> str | None:
+def _source(message: Message) -> str:
     arn = dict(message.attributes).get("DeadLetterQueueSourceArn")
-    return arn.rsplit(":", 1)[-1] if isinstance(arn, str) else None
+    return arn.rsplit(":", 1)[-1] if isinstance(arn, str) else ""
 
 
 def _time(at: float | None) -> datetime | None:
@@ -115,7 +116,7 @@ _READERS: dict[str, Callable[[Message], Any]] = {
     # Message attributes stand before the system's, and win where both have a name.
     "attributes": lambda message: dict(reversed(message.attributes)),
     "body": lambda message: _body(message.value),
-    "error": lambda message: message.error,
+    "error": lambda message: message.error or "",
     "first_received": _first_received,
     "group_id": lambda message: message.group_id,
     "id": lambda message: message.id,

@@ -205,6 +205,13 @@ class SqsClient:
             return earlier
         return peeking.budget_of(queue)
 
+    def recall(self, url: str, budget: Budget, at: float) -> None:
+        """Note the budget that a look of another run left behind at an epoch time, unless this one knows better."""
+        age = time.time() - at
+        if budget.left is not None and 0 <= age < BUDGET_MEMORY_S:
+            with self._lock:
+                self._budgets.setdefault(url, (time.monotonic() - age, budget))
+
     def peek(
         self,
         name: str,

@@ -229,7 +229,7 @@ class Backend:
     def peek_cost(self, name: str) -> PeekCost:
         """What a look into the queue would cost. Receives nothing."""
         queue = self.queue(name)
-        budget = self.session.require_sqs(queue.name).peek_budget(queue)
+        budget = self.inspect.budget(self.session, name)
         return PeekCost(queue, budget.note, budget.refuse)
 
     def peek(self, name: str, most: int, force: bool = False, again: bool = True) -> Sample:

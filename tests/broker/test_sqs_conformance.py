@@ -247,6 +247,20 @@ def test_the_budget_stops_before_the_last_attempt(session: Session, world: World
     assert world.counts(world.dlq_url) == (0, 0)
 
 
+def test_the_budget_holds_from_one_run_to_the_next(server: tuple[str, str], world: World, tmp_path: Path) -> None:
+    world.fill(["a", "b"], url=world.url)
+    seen = []
+    for _ in range(2):
+        with sqs_world.session(server[1], tmp_path) as session:
+            seen.append(inspect.peek(session, world.name, 10).budget.left)
+    assert seen == [2, 1]
+    with sqs_world.session(server[1], tmp_path) as session:
+        assert inspect.budget(session, world.name).refuse
+        with pytest.raises(Refused, match="1 of 3 attempts left"):
+            inspect.peek(session, world.name, 10)
+    assert world.counts(world.dlq_url) == (0, 0)
+
+
 def test_what_a_sweep_holds_goes_back_when_the_console_closes(world: World, tmp_path: Path) -> None:
     world.fill([str(n) for n in range(40)])
     held = threading.Event()
