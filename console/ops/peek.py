@@ -44,7 +44,7 @@ def peek(
     url = client.url(name, timeout)
     kept = None if again else session.spool.get(url, max_messages, age)
     if kept is None:
-        if not force and (holder := session.journal.holder(f"sqs:{name}", client.endpoint)):
+        if not force and (holder := session.journal.holder(f"sqs:{client.name_of(url)}", client.endpoint)):
             raise Refused(f"not read: {holder}; a look would lease messages from under it")
         _recall(session, client, url)
         found = client.peek(name, max_messages, force=force, timeout=timeout, on_progress=on_progress)
