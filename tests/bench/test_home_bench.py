@@ -204,7 +204,7 @@ async def test_memory_stays_flat_over_an_hour_of_looks(measured: Measured, tmp_p
             while time.monotonic() < ends or len(points) < 8:
                 turn += 1
                 app.on_snapshot_arrived(SnapshotArrived("kafka", turn, app.backend.kafka()))
-                if turn % 2 == 0:
+                if turn % 5 == 0:
                     await pilot.pause()
                 if turn % 10 == 0 and turn >= 60:  # the rings of history are full by then
                     gc.collect()
