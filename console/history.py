@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from statistics import median
 from typing import NamedTuple, TypeVar
 
 from console.model import Group, GroupPartition, KafkaSnapshot, LagSource, SqsSnapshot
@@ -124,7 +123,11 @@ class Commits:
     @property
     def rhythm(self) -> float:
         """How long it usually takes to commit again while there are records to read, seconds; 0 when not known."""
-        return median(self.waits) if self.waits else 0.0
+        if not self.waits:
+            return 0.0
+        # The module `statistics` would take longer to load than everything else here.
+        ordered, middle = sorted(self.waits), len(self.waits) // 2
+        return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
     def patience(self, least: float) -> float:
         """How long a commit may stand still before that says anything: twice the group's own rhythm, in bounds."""

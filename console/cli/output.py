@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 import sys
 import time
 import unicodedata
@@ -131,6 +130,8 @@ def write(text: str) -> None:
 
 def terminal_width() -> int | None:
     """The columns to fit into; None when stdout is no terminal and nothing may be cut."""
+    import shutil  # with all the archives it knows, it takes 5 ms to load
+
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
