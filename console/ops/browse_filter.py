@@ -38,17 +38,17 @@ class RecordExpression:
             known = ", ".join(VARIABLES)
             raise UsageError(f"{option} {source!r} uses {', '.join(unknown)}, but a record has: {known}")
         self.source = source
-        self._execute: Callable[[dict[str, Any]], Any] = program.execute
-        self._readers = [(name, _READERS[name]) for name in names]
+        self.execute: Callable[[dict[str, Any]], Any] = program.execute
+        self.readers = [(name, _READERS[name]) for name in names]
         self._own = [(name, _OWN[name]) for name in names]
 
     def of_record(self, record: Any) -> Any:
         """Its value for a record of confluent-kafka. Raises one of `FAILURES` where it does not fit."""
-        return self._execute({name: read(record) for name, read in self._readers})
+        return self.execute({name: read(record) for name, read in self.readers})
 
     def of_message(self, message: Message) -> Any:
         """Its value for a record in our own form. Raises one of `FAILURES` where it does not fit."""
-        return self._execute({name: read(message) for name, read in self._own})
+        return self.execute({name: read(message) for name, read in self._own})
 
 
 class RecordWhere:
@@ -59,19 +59,25 @@ class RecordWhere:
 
     def __init__(self, source: str, option: str = "--where") -> None:
         """Compile it. Raises `UsageError` for what is not CEL, and for names that a record does not have."""
-        self._expression = RecordExpression(source, option)
+        self._expression = expression = RecordExpression(source, option)
+        # Looked up once: this is called for every record of a scan.
+        self._execute, self._readers = expression.execute, expression.readers
         self.source = source
         self.errors = 0
         self.first_error = ""
 
     def __call__(self, record: Any) -> bool:
         """Whether a record of confluent-kafka is selected."""
-        return self.record(record) is True
+        try:
+            return self._execute({name: read(record) for name, read in self._readers}) is True
+        except FAILURES as error:
+            self._failed(error)
+            return False
 
     def record(self, record: Any) -> bool | None:
         """Whether a record of confluent-kafka is selected, None where the filter could not be applied to it."""
         try:
-            return self._expression.of_record(record) is True
+            return self._execute({name: read(record) for name, read in self._readers}) is True
         except FAILURES as error:
             self._failed(error)
             return None

@@ -26,7 +26,8 @@ def sections(message: Message) -> tuple[Section, ...]:
     found: list[Section] = [Facts("", tuple(rows))]
     if message.key is not None:
         found.append(Body("key", message.key))
-    size = text.size(len(message.value)) if message.value is not None else "no value"
+    none = "no value" if message.offset is None else "a tombstone: no value"
+    size = text.size(len(message.value)) if message.value is not None else none
     inside = unwrap(message.value)
     if inside is not None:
         rows = [(layer.name, layer.note or "opened") for layer in inside.layers]

@@ -12,7 +12,7 @@ import pytest
 import sqs_world
 from cli_program import logq
 from confluent_kafka import Producer
-from replay_world import BASE, Record, fill, make_topics, read
+from replay_world import BASE, Record, Run, fill, make_topics, read
 
 from console.config import KafkaSettings, Settings, SqsSettings
 from console.errors import NotFound, Refused, UsageError
@@ -116,6 +116,19 @@ def test_a_file_is_copied_exactly_once_over_stops(
     assert values == list(range(100, 1_000))
     with pytest.raises(UsageError, match="is done"):
         replay.run(session, replace(planned, joins=True))
+
+
+def test_a_file_is_copied_exactly_once_over_kill_9(kafka: str, unique: Unique, tmp_path: Path) -> None:
+    source, target, job = *pair(kafka, unique, 2), unique("kill")
+    fill(kafka, source, 6_000, 2)
+    path = exported(kafka, source, tmp_path / "orders.jsonl")
+    first = Run(kafka, tmp_path, path, f"kafka:{target}", name=job, batch=200, rate=2_000)
+    first.kill_after(600, 0.13)
+    second = Run(kafka, tmp_path, resumes=job, batch=200)
+    second.kill_after(1_000, 0.05)
+    third = Run(kafka, tmp_path, resumes=job, batch=500)
+    assert third.finish() == ["done", "6000", "0"]
+    assert held(read(kafka, source, 2)) == held(read(kafka, target, 2))
 
 
 def test_a_file_becomes_messages_of_a_queue(
