@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from console.errors import NotFound, Refused
+from console.model import Message
 from console.text import duration
 
 if TYPE_CHECKING:
@@ -92,3 +93,16 @@ def _fitting(found: Peek, where: Where | None) -> Peek:
     fit = tuple(m for m in found.messages if where.message(m))
     note = f"{len(fit):,} of those fit: {found.note}" + (f"; {where.note}" if where.note else "")
     return replace(found, messages=fit, note=note)
+
+
+def fitting(messages: Sequence[Message], where: str, topic: bool) -> tuple[tuple[Message, ...], str]:
+    """Those of the messages read of a topic or a queue that a CEL expression selects, and what to say about it.
+
+    Raises `UsageError` for what is not CEL, or names what such a message does not have.
+    """
+    from console.ops.browse_filter import RecordWhere
+    from console.ops.redrive_filter import Where
+
+    fits = RecordWhere(where) if topic else Where(where)
+    fit = tuple(m for m in messages if fits.message(m))
+    return fit, f"{len(fit):,} of {len(messages):,} fit {where}" + (f"; {fits.note}" if fits.note else "")

@@ -135,3 +135,29 @@ async def test_failures_are_grouped_by_error_source_hour_and_shape() -> None:
         assert len(screen.list.items) == 5
         await pilot.press("o")
         await until_seen(pilot, "failures 1")
+
+
+async def test_dead_letters_are_filtered_by_cel_and_what_is_hidden_is_not_redriven() -> None:
+    app = fake_app()
+    backend = backend_of(app)
+    backend.letters = tuple(
+        letter(number, error=("TimeoutError", "KeyError")[number % 2], value=f'{{"n": {number}}}'.encode())
+        for number in range(10)
+    )
+    async with opened(app, (160, 50)) as pilot:
+        app.run_command("dlq image-resize-jobs-dlq")
+        await until_seen(pilot, "messages 10")
+        await pilot.press("e", *"body.n < 3", "enter")
+        await until_seen(pilot, "messages 3", "3 of 10 fit body.n < 3", "2 TimeoutError")
+        assert backend.asked.count(("dead_letter", "sqs:image-resize-jobs-dlq")) == 1  # nothing was read again
+        await pilot.press("e", *" &&", "enter")
+        await until_seen(pilot, "is not a CEL expression", "messages 3")
+        screen = app.screen
+        assert isinstance(screen, DlqScreen)
+        screen.list.grid.focus()
+        await pilot.press("R")
+        await until_seen(pilot, "3 that fit")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
+        await pilot.press("e", "ctrl+u", "enter")
+        await until_seen(pilot, "messages 10")

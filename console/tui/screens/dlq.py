@@ -12,6 +12,7 @@ from textual.containers import Horizontal
 
 from console import text
 from console.model import Cluster, DeadLetters, Message, Severity, Status
+from console.ops.peek import fitting
 from console.text import safe
 from console.tui import cells, flows
 from console.tui.message_view import copied, sections
@@ -24,6 +25,7 @@ from console.tui.view import SortColumn
 from widgets.detail import Detail
 from widgets.grid import Column, Grid
 from widgets.grid_messages import Marked, Moved
+from widgets.prompt import Prompt
 
 if TYPE_CHECKING:
     from console.ops.clusters import Facet
@@ -79,6 +81,8 @@ class DlqScreen(ConsoleScreen):
         self.letters: DeadLetters | None = None
         self.messages: tuple[Message, ...] = ()
         self.note = ""
+        self.where = ""
+        self._read: tuple[Message, ...] = ()
         self.by: tuple[Facet, ...] = GROUPINGS[0]
         self.done: frozenset[str] = frozenset()
         self._of: dict[str, str] = {}
@@ -181,6 +185,7 @@ class DlqScreen(ConsoleScreen):
     def _loaded(self, view: DeadLetterView) -> None:
         self._loading = False
         self.letters, self.messages, self.note = view.letters, view.messages, view.note
+        self._read = view.messages
         self.done = view.done
         self.clusters.set_placeholder("nothing has failed")
         self.list.set_placeholder("it is empty")
@@ -192,6 +197,33 @@ class DlqScreen(ConsoleScreen):
         self.list.remark = safe(view.note, 200)
         self._show_messages()
         self.store_changed()
+        if self.where:
+            self._narrow(self.where)
+
+    def do_where(self) -> None:
+        """Type a CEL filter over what was read; none shows all of it."""
+        self.query_one(Prompt).open("where", self.where)
+
+    def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
+        """Show only what fits the filter that was typed."""
+        if event.kind != "where":
+            super().on_prompt_submitted(event)
+            return
+        event.stop()
+        self._narrow(event.value.strip())
+
+    def _narrow(self, where: str) -> None:
+        read, topic = self._read, self.topic
+
+        def shown(found: tuple[tuple[Message, ...], str]) -> None:
+            if read is self._read:  # not read again meanwhile
+                self.where, (self.messages, note) = where, found
+                self.list.remark = safe(note or self.note, 200)
+                self._group()
+                self._show_messages()
+                self.store_changed()
+
+        self.ask(lambda: fitting(read, where, topic) if where else (read, ""), shown)
 
     def _group(self) -> None:
         backend = self.console.backend
@@ -343,10 +375,17 @@ class DlqScreen(ConsoleScreen):
             flows.redrive(self, subject, marked, f"{len(marked):,} marked")
         elif cluster is not None:
             ids = tuple(m.id for m in self.messages if self._of.get(m.id) == cluster.id)
-            if self.topic:
+            if self.topic and not self.where:
                 flows.redrive(self, subject, part="all of this failure", cluster=cluster.id)
             else:
                 flows.redrive(self, subject, ids, f"{len(ids):,} of this failure")
+        elif self.where:
+            # What is not to be seen must not go along.
+            ids = tuple(m.id for m in self.messages)
+            if not ids:
+                self.console.say("nothing fits the filter")
+                return
+            flows.redrive(self, subject, ids, f"{len(ids):,} that fit")
         else:
             flows.redrive(self, subject)
 
