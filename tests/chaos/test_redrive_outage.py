@@ -20,7 +20,7 @@ from console.ops import redrive
 
 pytestmark = [pytest.mark.broker, pytest.mark.chaos, pytest.mark.timeout(180)]
 
-AWAY_S = 3.0
+AWAY_S = 2.0
 
 
 class Relay:
@@ -79,7 +79,7 @@ def test_a_server_that_goes_and_comes_back(
     assert parts.hostname is not None
     assert parts.port is not None
     relay = Relay((parts.hostname, parts.port))
-    count = 300 if fifo else 800
+    count = 160 if fifo else 500
     with (
         sqs_world.world(sqs_endpoint, unique("away"), fifo=fifo) as world,
         sqs_world.session(f"http://127.0.0.1:{relay.port}", tmp_path) as session,
@@ -96,7 +96,7 @@ def test_a_server_that_goes_and_comes_back(
                 relay.cut()
                 threading.Timer(AWAY_S, relay.back).start()
 
-        planned = redrive.plan(session, world.dlq, engine="client", lease_seconds=20)
+        planned = redrive.plan(session, world.dlq, engine="client", lease_seconds=8)
         began = time.monotonic()
         outcome = redrive.run(session, planned, on_progress=watch)
         print(f"{outcome.lines} after {time.monotonic() - began:.1f} s")
