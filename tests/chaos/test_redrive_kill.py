@@ -58,6 +58,8 @@ class Run:
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
+            if not line.endswith("\n"):
+                return  # killed in the middle of a line
             words = line.split()
             if words[0] == "outcome":
                 self.outcome = words[1:]
