@@ -35,6 +35,8 @@ TIMES = 5.0
 FULL = bool(os.environ.get("LOGQ_FULL"))
 """Set for the numbers as the design asks for them, which take longer than a test run should."""
 
+MEMORY_MESSAGES = int(os.environ.get("LOGQ_MEMORY_MESSAGES") or (200_000 if FULL else 3_000))
+
 Unique = Callable[[str], str]
 ATTRIBUTES = {name: {"DataType": "String", "StringValue": "value-of-it"} for name in ("a", "b", "c")}
 
@@ -140,31 +142,41 @@ def test_on_a_slow_way_redrive_leaves_a_single_loop_behind(sqs_endpoint: str, un
     assert times >= TIMES
 
 
+def resident() -> int:
+    """Bytes of memory this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def test_memory_does_not_grow_with_the_messages(sqs_endpoint: str, unique: Unique, tmp_path: Path) -> None:
-    """Bytes held for each further message; with LOGQ_FULL up to 200,000 of them."""
-    count, first = (200_000, 10_000) if FULL else (3_000, 1_000)
+    """Bytes held for each further message; by the whole process where there are so many that it must show."""
+    count = MEMORY_MESSAGES
+    many = count >= 20_000
+    first = count // 10 if many else 1_000
+    held = resident if many else lambda: tracemalloc.get_traced_memory()[0]
     seen: list[tuple[int, int]] = []
 
     def look(progress: Progress) -> None:
         if progress.done >= first and (not seen or progress.done - seen[-1][0] >= first / 4):
             gc.collect()
-            seen.append((progress.done, tracemalloc.get_traced_memory()[0]))
+            seen.append((progress.done, held()))
 
     with sqs_world.world(sqs_endpoint, unique("memory")) as world, sqs_world.session(sqs_endpoint, tmp_path) as session:
         for some in range(0, count, 20_000):
             world.fill(bodies(min(20_000, count - some)), MessageAttributes=ATTRIBUTES)
         planned = redrive.plan(session, world.dlq, engine="client")
-        tracemalloc.start()
+        if not many:
+            tracemalloc.start()
         try:
             outcome = redrive.run(session, planned, on_progress=look)
         finally:
             tracemalloc.stop()
         assert (outcome.state, outcome.done) == ("done", count), outcome.lines
-    third = len(seen) // 3
-    early, late = min(seen[: third or 1], key=lambda s: s[1]), min(seen[-(third or 1) :], key=lambda s: s[1])
-    slope = (late[1] - early[1]) / max(1, late[0] - early[0])
+    third = max(1, len(seen) // 3)
+    early, late = min(seen[:third], key=lambda s: s[1]), min(seen[-third:], key=lambda s: s[1])
+    growth = late[1] - early[1]
+    slope = growth / max(1, late[0] - early[0])
     print(
         f"{early[1] / 1e6:.1f} MB held at {early[0]:,} messages, {late[1] / 1e6:.1f} MB at {late[0]:,}: {slope:.0f} B"
     )
-    # An id alone, kept for each message, would be more than 85 bytes.
-    assert slope < 40
+    # An id alone, kept for each message, would be more than 85 bytes; a process may grow a little by itself.
+    assert slope < 40 or (many and growth < 8_000_000)
