@@ -48,6 +48,7 @@ class ShareStart(int):
 EARLIEST, LATEST = -2, -1
 UNCOMMITTED, COMMITTED = 0, 1  # isolation levels: the high watermark, the last stable offset
 _GROUPS_A_REQUEST = 500  # 5,000 at once hold the loop for 90 to 190 ms
+_REQUESTS_AHEAD = 3  # the broker works on the next while we read the last
 _PARTITIONS_A_REQUEST = 2_000
 _TRIES = 3
 
@@ -124,15 +125,20 @@ async def _in_batches(
     def read(answer: Any) -> dict[str, Committed | int]:
         return {g.group_id: g.error_code or _committed(g.topics, field) for g in answer.groups}
 
-    for some in slices(groups, _GROUPS_A_REQUEST):
-        key = tuple(some)
+    gate = asyncio.Semaphore(_REQUESTS_AHEAD)
 
-        def values(names: tuple[str, ...] = key) -> dict[str, Any]:
+    async def ask(names: tuple[str, ...]) -> None:
+        def values() -> dict[str, Any]:
             return {"groups": [{"group_id": g, "topics": None} for g in names], "require_stable": False}
 
-        for name, value in (await cluster.again(broker, api, key, values, read, deadline)).items():
-            found(name, value)
-        await asyncio.sleep(0)
+        async with gate:
+            for name, value in (await cluster.again(broker, api, names, values, read, deadline)).items():
+                found(name, value)
+
+    asked = (ask(tuple(some)) for some in slices(groups, _GROUPS_A_REQUEST))
+    for outcome in await asyncio.gather(*asked, return_exceptions=True):
+        if outcome is not None:
+            raise outcome
 
 
 def _committed(topics: Iterable[Any], field: str) -> Committed:

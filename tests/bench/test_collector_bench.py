@@ -139,9 +139,13 @@ def warm(world: World, name: str, rounds: int) -> dict[str, Any]:
 
 
 def test_a_warm_look_at_1000_groups(world: World, measured: Measured) -> None:
-    still, theirs = warm(world, "logq", 25), warm(world, "librdkafka", 8)
-    moving = warm(world, "moving", 8)
-    still = min(still, warm(world, "logq", 15), key=lambda found: found["wall"])
+    ours_first, theirs_first = warm(world, "logq", 20), warm(world, "librdkafka", 6)
+    moving = warm(world, "moving", 12)
+    still, theirs = warm(world, "logq", 20), warm(world, "librdkafka", 6)
+    still, theirs = (
+        {**one, "wall": min(one["wall"], other["wall"]), "cpu": min(one["cpu"], other["cpu"])}
+        for one, other in ((still, ours_first), (theirs, theirs_first))
+    )
     for what, ours in (("nothing has moved", still), ("every group has moved", moving)):
         assert ours["groups"] == theirs["groups"] == 1_000
         wall, cpu = ours["wall"] / theirs["wall"], ours["cpu"] / theirs["cpu"]
@@ -152,7 +156,7 @@ def test_a_warm_look_at_1000_groups(world: World, measured: Measured) -> None:
         )
     # With slack for a machine that does other things; the table has what was measured.
     assert still["wall"] / theirs["wall"] < 0.35 and still["cpu"] / theirs["cpu"] < 0.35
-    assert moving["wall"] / theirs["wall"] < 0.7 and moving["cpu"] / theirs["cpu"] < 0.9
+    assert moving["wall"] / theirs["wall"] < 1 and moving["cpu"] / theirs["cpu"] < 0.7
 
 
 @pytest.mark.skipif(not os.environ.get("LOGQ_BENCH_PEERS"), reason="fetches kafkatop and kaskade: LOGQ_BENCH_PEERS=1")
