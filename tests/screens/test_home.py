@@ -234,6 +234,30 @@ async def test_an_unreachable_side_keeps_its_picture_and_says_how_old_it_is() ->
         await until(pilot, lambda: "kafka: data is" not in seen(app))
 
 
+async def test_the_groups_in_sight_are_asked_for_at_every_look_and_an_older_line_says_so() -> None:
+    many = tuple(
+        replace(group(f"g-{n:04d}", lag=1, status=Status.WARN, reason="slow"), seen_at=NOW) for n in range(900)
+    )
+    older = replace(many[0], seen_at=NOW - 8)
+    app = fake_app(found=FakeInspect(kafka_side=kafka_snapshot((older, *many[1:]))))
+    async with opened(app, (120, 36)) as pilot:
+        assert "seen 8s before the rest" in seen(app)
+        await pilot.press("j")
+        assert "before the rest" not in seen(app)
+        await pilot.press("ctrl+r")  # everything, whoever looks
+        await until(pilot, lambda: app.session.groups_in_view is None)
+        home(app).refresh_top()
+        app._pollers["kafka"].now()
+        await until(pilot, lambda: app.session.groups_in_view is not None)
+        in_view = app.session.groups_in_view or frozenset()
+        assert {"g-0000", "g-0001"} <= in_view and "g-0899" not in in_view
+        assert 10 < len(in_view) < 50
+        await pilot.press("enter")
+        await until(pilot, lambda: not isinstance(app.screen, HomeScreen))
+        app._pollers["kafka"].now()
+        await until(pilot, lambda: app.session.groups_in_view is None)  # another screen may need any of them
+
+
 async def test_a_side_that_was_never_seen_says_why() -> None:
     found = FakeInspect(kafka_error=Unreachable("no broker answers"))
     app = fake_app(found=found)
