@@ -1,75 +1,21 @@
-"""Coordinators frozen, killed and stopped under a snapshot: the healthy brokers' data is there, in time, always."""
+"""Brokers frozen under a snapshot, a question or a read: what the healthy ones know is there, in time, always."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import Producer
+from chaos_scene import Scene, Unique, check_healthy
 
 from console.brokers import KafkaCluster
-from console.config import KafkaSettings
 from console.errors import LogqError, Unreachable
 from console.kafka.client import KafkaClient
 from console.kafka.read import read_last, read_range
-from console.kafka.write import create_topics
 from console.model import KafkaSnapshot
 
 pytestmark = [pytest.mark.broker, pytest.mark.chaos]
-
-Unique = Callable[[str], str]
-GROUPS = 24
-
-
-class Scene:
-    """A topic led by all three nodes and groups coordinated by all three."""
-
-    def __init__(self, cluster: KafkaCluster, unique: Unique) -> None:
-        self.cluster = cluster
-        self.settings = KafkaSettings(cluster.bootstrap)
-        self.topic = unique("chaos")
-        create_topics(self.settings, {self.topic: (6, 3, {})})
-        producer = Producer({"bootstrap.servers": cluster.bootstrap})
-        for n in range(60):
-            producer.produce(self.topic, b"x", partition=n % 6)
-        assert producer.flush(30) == 0
-        self.client = KafkaClient(self.settings, timeout=10)
-        self.groups = [unique("chaos") for _ in range(GROUPS)]
-        for group in self.groups:
-            result = self.client.commit_offsets(group, {(self.topic, p): 4 for p in range(6)}, timeout=60)
-            assert set(result.values()) == {None}
-        self.whole = self.settled()
-
-    def settled(self, seconds: float = 60) -> KafkaSnapshot:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                seen = self.client.snapshot()
-            except LogqError:
-                seen = None
-            synced = seen is not None and all(len(p.isr) == 3 for t in seen.topics for p in t.partitions)
-            if seen and synced and seen.complete and self.lags(seen) == dict.fromkeys(self.groups, 36):
-                return seen
-            assert time.monotonic() < deadline, f"the cluster did not settle: {seen and seen.problems}"
-            time.sleep(0.3)
-
-    def lags(self, seen: KafkaSnapshot) -> dict[str, int | None]:
-        return {g.name: g.lag for g in seen.groups if g.name in self.groups and not g.problems and g.no_commit == 0}
-
-    def coordinated(self) -> dict[int, set[str]]:
-        by_node: dict[int, set[str]] = defaultdict(set)
-        for group in self.whole.groups:
-            if group.name in self.groups and group.coordinator is not None:
-                by_node[group.coordinator].add(group.name)
-        return by_node
-
-    def victim(self) -> int:
-        """The node with the most of the groups, so that a test of nothing cannot pass."""
-        count = Counter({node: len(names) for node, names in self.coordinated().items()})
-        return count.most_common(1)[0][0]
 
 
 @pytest.fixture
@@ -77,20 +23,6 @@ def scene(cluster3: KafkaCluster, unique: Unique) -> Iterator[Scene]:
     made = Scene(cluster3, unique)
     yield made
     made.client.close()
-
-
-def check_healthy(scene: Scene, seen: KafkaSnapshot, victim: int) -> None:
-    """What the other two nodes know is there."""
-    healthy = set(scene.groups) - scene.coordinated()[victim]
-    assert healthy
-    groups = {g.name: g for g in seen.groups}
-    for name in healthy:
-        found = groups[name]
-        led = [p for p in found.partitions or () if p.topic == scene.topic and p.leader not in (victim, None)]
-        assert [p.committed for p in found.partitions or ()] == [4] * 6, name
-        assert led and all(p.end == 10 or p.problem is not None for p in led), (name, led)
-    topic = next(t for t in seen.topics if t.name == scene.topic)
-    assert any(p.end == 10 for p in topic.partitions)
 
 
 def test_a_frozen_broker_delays_nothing_the_others_know(scene: Scene) -> None:
@@ -124,48 +56,6 @@ def test_a_frozen_broker_delays_nothing_the_others_know(scene: Scene) -> None:
     finally:
         scene.cluster.thaw(victim)
         scene.client = KafkaClient(scene.settings, timeout=10)
-    scene.settled()
-
-
-@pytest.mark.parametrize("end", ["kill", "terminate"])
-def test_a_coordinator_that_dies_during_snapshots(scene: Scene, end: str) -> None:
-    victim = scene.victim()
-    problems: list[str] = []
-    ticks = 0
-    stop = threading.Event()
-
-    def watch() -> None:
-        nonlocal ticks
-        while not stop.is_set():
-            started = time.monotonic()
-            try:
-                check_healthy(scene, scene.client.snapshot(timeout=5), victim)
-            except (AssertionError, LogqError) as error:
-                problems.append(repr(error)[:500])
-            if time.monotonic() - started > 5.6:
-                problems.append("a snapshot took longer than its timeout")
-            ticks += 1
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        time.sleep(0.3)
-        getattr(scene.cluster, end)(victim)
-        time.sleep(12)
-        stop.set()
-        watcher.join(20)
-        assert not problems, problems[:3]
-        assert ticks >= 3
-        # The groups have moved to the living: everything is there again, without the dead one.
-        deadline = time.monotonic() + 30
-        while scene.lags(seen := scene.client.snapshot()) != dict.fromkeys(scene.groups, 36):
-            assert time.monotonic() < deadline, [g for g in seen.groups if g.problems][:2]
-            time.sleep(0.5)
-        assert all(g.coordinator != victim for g in seen.groups if g.name in scene.groups)
-        assert {b.id: b.reachable for b in seen.brokers}[victim] is False
-    finally:
-        stop.set()
-        scene.cluster.restart(victim)
     scene.settled()
 
 
