@@ -16,7 +16,7 @@ from console.cli.output import Answer, Column, emit, facts, styled, table, write
 from console.cli.run import Run
 from console.cli.topic import transaction_lines
 from console.cli.waiting import Waiting, waiting
-from console.errors import UsageError
+from console.errors import Unreachable, UsageError
 from console.model import Group, GroupPartition, Severity
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ def list_groups(run: Run) -> None:
     session = run.session
     session.require_kafka()
     snapshot = inspect.kafka(session, once=True)
+    if snapshot.silent:
+        raise Unreachable(f"no broker listed its groups: {snapshot.problems[0].message}")
     with held_back():
         groups = worst_first(snapshot.groups)
         rows = [shapes.group(g) for g in groups]

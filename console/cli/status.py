@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from console.ops.session import Session
 
 _SHOWN = 15
+_LEAST_S = 0.5
 _RATES: tuple[Column[Group], ...] = (
     Column("in/s", lambda g: text.rate(g.produced_rate), "right", drop=5),
     Column("out/s", lambda g: text.rate(g.consumed_rate), "right", drop=5),
@@ -47,7 +48,7 @@ def command(run: Run, check: bool, over: float) -> None:
     session = run.session
     looked = look(session, over)
     emit(run, answer(looked))
-    if looked.kafka is None and looked.sqs is None:
+    if (looked.kafka is None or looked.kafka.silent) and looked.sqs is None:
         raise click.exceptions.Exit(1)
     worse = [a for a in looked.attention if a.status.rank > Status.WARN.rank]
     if check and worse:
@@ -79,16 +80,18 @@ def look(session: Session, over: float) -> Looked:
     """Look at both sides at once, and again over `over` seconds when that is not 0.
 
     Kafka is looked at three times, the fewest that movement can be told from; SQS, where every look is paid for, twice.
-    One side's failure is a problem beside the other's answer; when a later look fails, the last good one stands.
+    One side's failure is a problem beside the other's answer; when a later look fails, the last good one stands. The
+    later looks share the time that the first one left: all of it takes `over` seconds more than an answer may.
     """
     from console.ops import inspect
 
+    until = time.monotonic() + session.settings.timeout + over
     found = _both(session)
     if over > 0 and (found.kafka is not None or found.sqs is not None):
         time.sleep(over / 2)
-        found = _later(found, _both(session, kafka=found.kafka is not None, sqs=False))
+        found = _later(found, _both(session, kafka=found.kafka is not None, sqs=False, until=until))
         time.sleep(over / 2)
-        found = _later(found, _both(session, kafka=found.kafka is not None, sqs=found.sqs is not None))
+        found = _later(found, _both(session, kafka=found.kafka is not None, sqs=found.sqs is not None, until=until))
     found.attention = (*_silent(session, found), *inspect.attention(found.kafka, found.sqs))
     return found
 
@@ -113,9 +116,11 @@ def _silent(session: Session, looked: Looked) -> tuple[Attention, ...]:
     return tuple(found)
 
 
-def _both(session: Session, kafka: bool = True, sqs: bool = True) -> Looked:
+def _both(session: Session, kafka: bool = True, sqs: bool = True, until: float | None = None) -> Looked:
+    """Ask each side, until a time (monotonic) or as long as an answer may take."""
     from console.ops import inspect
 
+    timeout = None if until is None else max(_LEAST_S, until - time.monotonic())
     problems: list[Problem] = []
     seen: dict[str, Any] = {}
 
@@ -131,9 +136,9 @@ def _both(session: Session, kafka: bool = True, sqs: bool = True) -> Looked:
 
     asked = []
     if kafka and session.settings.kafka is not None:
-        asked.append(threading.Thread(target=ask, args=("kafka", lambda: inspect.kafka(session)), daemon=True))
+        asked.append(threading.Thread(target=ask, args=("kafka", lambda: inspect.kafka(session, timeout)), daemon=True))
     if sqs and session.settings.sqs is not None:
-        asked.append(threading.Thread(target=ask, args=("sqs", lambda: inspect.sqs(session)), daemon=True))
+        asked.append(threading.Thread(target=ask, args=("sqs", lambda: inspect.sqs(session, timeout)), daemon=True))
     for thread in asked:
         thread.start()
     for thread in asked:
@@ -154,7 +159,7 @@ def answer(looked: Looked) -> Answer:
             "attention": attention,
             "kafka": _kafka_counts(kafka),
             "sqs": _sqs_counts(sqs),
-            "groups": [shapes.group(g) for g in groups] if kafka else None,
+            "groups": [shapes.group(g) for g in groups] if kafka and not kafka.silent else None,
             "queues": [shapes.queue(q) for q in queues] if sqs else None,
         },
         rows=attention,
@@ -173,7 +178,7 @@ def _kafka_counts(kafka: KafkaSnapshot | None) -> dict[str, Any] | None:
         "cluster": kafka.cluster_id,
         "brokers": len(kafka.brokers),
         "brokers_reachable": sum(1 for b in kafka.brokers if b.reachable),
-        "groups": len(kafka.groups),
+        "groups": None if kafka.silent else len(kafka.groups),
         "topics": len(kafka.topics),
         "lag": sum(lags) if lags else None,
         "complete": kafka.complete,
@@ -217,8 +222,9 @@ def page(looked: Looked, width: int | None, color: bool) -> list[str]:
         lines += [
             "",
             styled(
-                f"kafka: brokers {counts['brokers_reachable']}/{counts['brokers']} · groups {counts['groups']:,} · "
-                f"topics {counts['topics']:,} · behind {text.count(counts['lag'])}",
+                f"kafka: brokers {counts['brokers_reachable']}/{counts['brokers']} · "
+                f"groups {text.count(counts['groups'])} · topics {counts['topics']:,} · "
+                f"behind {text.count(counts['lag'])}",
                 "bold",
                 color,
             ),

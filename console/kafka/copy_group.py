@@ -26,6 +26,10 @@ SESSION_MS = 10_000
 TRANSACTION_MS = 60_000
 """How long a transaction may stay open; 15 s ended in fatal errors while brokers were killed."""
 
+ANSWER_MS = 10_000
+"""How long a broker may leave a request without answer: of one that hangs nobody learns otherwise for 60 s (Fetch) or
+30 s (Produce) that another leads by now."""
+
 PATIENCE_S = 180.0
 """How long nothing may move before a copy gives up, resumable; longer than a dead process's open transaction."""
 
@@ -124,6 +128,8 @@ def transactional(
         settings,
         transactional_id=identity,
         transaction_timeout_ms=max(TRANSACTION_MS, int(given.get("transaction.timeout.ms", "0"))),
+        socket_timeout_ms=given.get("socket.timeout.ms", ANSWER_MS),
+        request_timeout_ms=given.get("request.timeout.ms", ANSWER_MS),
         message_max_bytes=max(copy.max_bytes, _LEAST_BYTES),
         # The destination's limit holds for a whole batch, and librdkafka does not split one that is refused.
         batch_size=min(copy.max_bytes, _LEAST_BYTES),
@@ -144,6 +150,7 @@ def member(settings: KafkaSettings, copy: Copy, identity: str, complain: Callabl
         group_id=copy.group,
         group_instance_id=identity,
         session_timeout_ms=SESSION_MS,
+        socket_timeout_ms=settings.properties.get("socket.timeout.ms", ANSWER_MS),
         isolation_level="read_committed",
         enable_partition_eof=True,
         enable_auto_offset_store=False,

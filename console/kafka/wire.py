@@ -24,6 +24,7 @@ from console.kafka.properties import Security
 from console.kafka.reader import DecodeError, decode, skip_tags
 
 _TLS_ALERT = 0x1503  # the first bytes of a TLS alert, read as a frame's length
+_HTTP = int.from_bytes(b"HTTP")
 _CLIENT_VERSION = "0.1"
 _KEPT, _KEPT_BYTES = 64, 32 * MIB  # questions that are asked again, and the bytes of them and their answers
 
@@ -216,6 +217,8 @@ class Connection:
                 length = struct.unpack(">i", await reader.readexactly(4))[0]
                 if not self._answered and length >> 16 == _TLS_ALERT:
                     raise WireError("TLS", f"{self.where} speaks TLS: set security.protocol to SSL or SASL_SSL")
+                if not self._answered and length == _HTTP:
+                    raise WireError("FRAME", f"{self.where} is a web server, not a Kafka broker; check the port")
                 if length < 4:
                     raise WireError("FRAME", f"{self.where} is not a Kafka broker: it sent a frame of {length} bytes")
                 correlation = struct.unpack(">i", await reader.readexactly(4))[0]
