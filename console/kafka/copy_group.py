@@ -70,7 +70,7 @@ def begin(settings: KafkaSettings, copy: Copy) -> dict[int, Mark]:
     found = look(settings, copy.group, copy.source, list(copy.marks))
     if found:
         return found
-    source = consumer(settings, group_id=copy.group, isolation_level="read_committed")
+    source = _outsider(settings, copy.group)
     ends = time.monotonic() + _CALL_S
     try:
         while True:
@@ -101,7 +101,7 @@ def look(
     """
     from confluent_kafka import KafkaException
 
-    source = consumer(settings, group_id=group, isolation_level="read_committed")
+    source = _outsider(settings, group)
     ends = time.monotonic() + timeout
     try:
         while True:
@@ -113,6 +113,16 @@ def look(
                 time.sleep(0.3)
     finally:
         close(source)
+
+
+def _outsider(settings: KafkaSettings, group: str) -> Consumer:
+    """Who reads and writes a group's commits without joining it."""
+    return consumer(settings, group_id=group, isolation_level="read_committed", **_patience(settings))
+
+
+def _patience(settings: KafkaSettings) -> dict[str, Any]:
+    """How long a client waits for an answer, unless the settings say so."""
+    return {"socket_timeout_ms": settings.properties.get("socket.timeout.ms", ANSWER_MS)}
 
 
 def transactional(
@@ -128,7 +138,7 @@ def transactional(
         settings,
         transactional_id=identity,
         transaction_timeout_ms=max(TRANSACTION_MS, int(given.get("transaction.timeout.ms", "0"))),
-        socket_timeout_ms=given.get("socket.timeout.ms", ANSWER_MS),
+        **_patience(settings),
         request_timeout_ms=given.get("request.timeout.ms", ANSWER_MS),
         message_max_bytes=max(copy.max_bytes, _LEAST_BYTES),
         # The destination's limit holds for a whole batch, and librdkafka does not split one that is refused.
@@ -150,7 +160,7 @@ def member(settings: KafkaSettings, copy: Copy, identity: str, complain: Callabl
         group_id=copy.group,
         group_instance_id=identity,
         session_timeout_ms=SESSION_MS,
-        socket_timeout_ms=settings.properties.get("socket.timeout.ms", ANSWER_MS),
+        **_patience(settings),
         isolation_level="read_committed",
         enable_partition_eof=True,
         enable_auto_offset_store=False,

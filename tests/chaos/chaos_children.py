@@ -65,15 +65,21 @@ from console.ops.session import Session
 bootstrap, state, timeout, topic, *groups = sys.argv[1:]
 session = Session(Settings(kafka=KafkaSettings(bootstrap), state_dir=Path(state), timeout=float(timeout)))
 
-def committed(group):
-    # Another client than ours says where the group is, however long that takes: nobody else moves it.
-    other = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "log_level": 0})
+def committed(group, to):
+    # Another client than ours says where the group is, however long that takes: nobody else moves it. A broker that
+    # has just woken may still tell what it knew before it slept, so it is asked again for some seconds.
+    other = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "log_level": 0, "socket.timeout.ms": 5000})
+    until = time.monotonic() + 10
     try:
         while True:
             try:
-                return [tp.offset for tp in other.committed([TopicPartition(topic, p) for p in range(6)], 5)]
+                found = [tp.offset for tp in other.committed([TopicPartition(topic, p) for p in range(6)], 5)]
             except KafkaException:
                 time.sleep(0.2)
+                continue
+            if found == [to] * 6 or time.monotonic() > until:
+                return found
+            time.sleep(0.2)
     finally:
         other.close()
 
@@ -91,7 +97,7 @@ while True:
             said["error"] = str(error)
         said["took"] = time.monotonic() - began
         if said.get("state") == "done":
-            said["committed"] = committed(group)
+            said["committed"] = committed(group, turn % 10)
         print(json.dumps(said), flush=True)
         time.sleep(0.2)
 """
@@ -155,6 +161,11 @@ class Replays:
         with self._err as stream:
             stream.seek(0)
             return stream.read()
+
+    def newest(self) -> str:
+        """The last lines of the one at work, and of the last that stopped."""
+        said = (self._folder / "replay.err").read_text().splitlines()[-2:]
+        return f"{said}, before that {self.stops[-1:]}"
 
     def copied(self) -> int:
         """Records that all jobs have copied, as the journal knows."""
