@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 
 Serve = Callable[[socket.socket], None]
 
-_VERSIONS = {0: (0, 2), 1: (0, 4), 2: (0, 1), 3: (1, 1), 8: (0, 2), 9: (0, 1), 10: (0, 0), 16: (0, 0), 18: (0, 0)}
+_VERSIONS = {0: (3, 3), 1: (4, 4), 2: (2, 2), 3: (4, 4), 8: (2, 2), 9: (2, 2), 10: (0, 0), 16: (0, 0), 18: (0, 0)}
 
 
 def _text(value: str) -> bytes:
@@ -31,11 +31,11 @@ def _versions(asked: int) -> bytes:
 
 
 def _metadata(host: str, port: int, topics: tuple[str, ...]) -> bytes:
-    """Metadata v1: one broker, which leads the three partitions of each topic."""
+    """Metadata v4: one broker, which leads the three partitions of each topic."""
     parts = b"".join(struct.pack(">hiiiiii", 0, n, 1, 1, 1, 1, 1) for n in range(3))
     told = b"".join(struct.pack(">h", 0) + _text(name) + struct.pack(">bi", 0, 3) + parts for name in topics)
-    broker = struct.pack(">ii", 1, 1) + _text(host) + struct.pack(">ih", port, -1)
-    return broker + struct.pack(">ii", 1, len(topics)) + told
+    broker = struct.pack(">iii", 0, 1, 1) + _text(host) + struct.pack(">ih", port, -1)
+    return broker + _text("hostile") + struct.pack(">ii", 1, len(topics)) + told
 
 
 def kafka_that_sends_to(port_of: Callable[[], int]) -> Serve:
