@@ -249,11 +249,6 @@ class KafkaSnapshot:
     problems: tuple[Problem, ...] = ()
     complete: bool = True
 
-    @property
-    def silent(self) -> bool:
-        """Whether no broker told anything but who there is: then there being no groups is not known."""
-        return bool(self.brokers) and all(b.reachable is False for b in self.brokers) and not self.groups
-
 
 # ---------------------------------------------------------------- SQS
 

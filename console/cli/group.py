@@ -80,7 +80,7 @@ def list_groups(run: Run) -> None:
     session = run.session
     session.require_kafka()
     snapshot = inspect.kafka(session, once=True)
-    if snapshot.silent:
+    if shapes.silent(snapshot):
         raise Unreachable(f"no broker listed its groups: {snapshot.problems[0].message}")
     with held_back():
         groups = worst_first(snapshot.groups)

@@ -18,6 +18,7 @@ from console.model import (
     Group,
     GroupPartition,
     Job,
+    KafkaSnapshot,
     Member,
     Message,
     Outcome,
@@ -33,6 +34,11 @@ from console.ops.lines import when as when
 
 if TYPE_CHECKING:
     from console.ops.clusters import Spread
+
+
+def silent(seen: KafkaSnapshot) -> bool:
+    """Whether no broker told anything but who there is: then there being no groups is not known."""
+    return bool(seen.brokers) and all(b.reachable is False for b in seen.brokers) and not seen.groups
 
 
 def _fields(names: str) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ def command(run: Run, check: bool, over: float) -> None:
     session = run.session
     looked = look(session, over)
     emit(run, answer(looked))
-    if (looked.kafka is None or looked.kafka.silent) and looked.sqs is None:
+    if (looked.kafka is None or shapes.silent(looked.kafka)) and looked.sqs is None:
         raise click.exceptions.Exit(1)
     worse = [a for a in looked.attention if a.status.rank > Status.WARN.rank]
     if check and worse:
@@ -159,7 +159,7 @@ def answer(looked: Looked) -> Answer:
             "attention": attention,
             "kafka": _kafka_counts(kafka),
             "sqs": _sqs_counts(sqs),
-            "groups": [shapes.group(g) for g in groups] if kafka and not kafka.silent else None,
+            "groups": [shapes.group(g) for g in groups] if kafka and not shapes.silent(kafka) else None,
             "queues": [shapes.queue(q) for q in queues] if sqs else None,
         },
         rows=attention,
@@ -178,7 +178,7 @@ def _kafka_counts(kafka: KafkaSnapshot | None) -> dict[str, Any] | None:
         "cluster": kafka.cluster_id,
         "brokers": len(kafka.brokers),
         "brokers_reachable": sum(1 for b in kafka.brokers if b.reachable),
-        "groups": None if kafka.silent else len(kafka.groups),
+        "groups": None if shapes.silent(kafka) else len(kafka.groups),
         "topics": len(kafka.topics),
         "lag": sum(lags) if lags else None,
         "complete": kafka.complete,
