@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from console.journal import Entry, Journal
@@ -94,11 +95,16 @@ class Carrier:
                         if out.id not in arrived:
                             group = mine[out.id].message.group_id or ""
                             stopped[group] = stopped.get(group, False) or out.id not in unfinished
-            for group, for_good in stopped.items():
-                self.ledger.stop_group(group, for_good)
-            # Kept leased, so that the group stays blocked and nothing of it is read again.
-            self.ledger.hold([job.message for job in jobs if (job.message.group_id or "") in stopped], behind=True)
+            behind = [job.message for job in jobs if (job.message.group_id or "") in stopped]
             jobs = [job for job in jobs if (job.message.group_id or "") not in stopped]
+            # Where only the lease was too short the group comes again, its head first; else it stays as it is, leased,
+            # so that it is blocked and nothing of it is read again.
+            soon = {g for g, for_good in stopped.items() if not for_good} if self.ledger.stalled is None else set()
+            for group in stopped.keys() - soon:
+                self.ledger.stop_group(group, stopped[group])
+            self.ledger.hold([m for m in behind if (m.group_id or "") not in soon], behind=True)
+            if again := {m.id: m.receipt for m in behind if (m.group_id or "") in soon}:
+                self.quietly(partial(lease.extend, self.sqs.raw(), self.plan.url, again, 0))
 
     def _prepared(self, messages: Sequence[Received]) -> list[_Job]:
         """The messages that can be sent. On a FIFO queue nothing of a group that stands behind one that cannot."""
