@@ -161,3 +161,20 @@ async def test_dead_letters_are_filtered_by_cel_and_what_is_hidden_is_not_redriv
         await until(pilot, lambda: app.screen is screen)
         await pilot.press("e", "ctrl+u", "enter")
         await until_seen(pilot, "messages 10")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_without_kafka_the_first_key_falls_on_the_queues(size: tuple[int, int]) -> None:
+    app = fake_app(kafka=None)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        home = await _home(pilot, app)
+        await until(pilot, lambda: home.focused is home.sqs.grid)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, DlqScreen))
+
+
+async def _home(pilot: Any, app: Any) -> HomeScreen:
+    await until(pilot, lambda: app.store.sqs is not None and isinstance(app.screen, HomeScreen))
+    found = app.screen
+    assert isinstance(found, HomeScreen)
+    return found

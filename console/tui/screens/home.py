@@ -135,6 +135,8 @@ class HomeScreen(ConsoleScreen):
         if not links["kafka"].configured:
             self.show_side("sqs")
             self.call_after_refresh(self.sqs.grid.focus)
+            # In a narrow terminal the tab has only just come to the front: until it is laid out it takes no focus.
+            self.set_interval(0.1, lambda: self.focused or self.sqs.grid.focus(), repeat=20)
 
     def on_screen_resume(self) -> None:
         """Home again: look often."""
