@@ -81,6 +81,8 @@ def partition_status(
         if held_since is None or now - held_since < stall_seconds:
             return Status.OK, said  # transactions come and go: only one that stays is worth a warning
         return Status.WARN, f"{said}, for {duration(now - held_since)} at least"
+    if past is not None and past.rest == (p.committed, p.end):
+        return Status.OK, "only transaction markers and aborted records are left"
     losing = _losing(p, past, ends)
     if losing:
         return Status.LOSING, losing
@@ -222,6 +224,26 @@ def catches_up(group: Group) -> str:
         return ""
     left = eta(group)
     return "never at this rate" if left is None else "in ~" + duration(left)
+
+
+MOST_LEFT = 1_000
+"""More offsets than this after a commit are not looked into: markers alone they are not."""
+
+
+def suspects(group: Group, history: History) -> list[GroupPartition]:
+    """The partitions called stuck that may have nothing left to read: few offsets, an end that stands still.
+
+    Each commit and end is asked about once.
+    """
+    found = []
+    for p in group.partitions or ():
+        if p.status not in (Status.STALL, Status.STOP) or (p.lag or 0) > MOST_LEFT or p.stable_end != p.end:
+            continue
+        past = history.commits(group.name, p.topic, p.partition)
+        still = past is not None and len(past.points) >= MIN_LOOKS and past.points[-MIN_LOOKS].end == p.end
+        if past is not None and still and past.asked != (p.committed, p.end):
+            found.append(p)
+    return found
 
 
 def _group_status(group: Group) -> tuple[Status, str]:

@@ -68,12 +68,13 @@ class Commits:
     """The recent past of one group's partition: looks, and since when the commit stands where it stands.
 
     `waits` are how long (seconds) the group was behind before each of its last moves: the rhythm it commits in.
+    `rest` is the commit and the end between which nothing can be read, `asked` those it was last asked about.
     `behind_since` is when the present unbroken run of looks with records to read began, None when there are none.
     """
 
     __slots__ = (
         *("behind_since", "first_seen", "highest", "moved", "moves", "points", "rewound_from", "seen", "still_since"),
-        "waits",
+        *("asked", "rest", "waits"),
     )
 
     def __init__(self) -> None:
@@ -85,6 +86,8 @@ class Commits:
         self.moved = False
         self.moves: list[float] = []
         self.waits: list[float] = []
+        self.rest: tuple[int, int] | None = None
+        self.asked: tuple[int, int] | None = None
         self.highest = -1
         self.rewound_from: int | None = None
 
@@ -108,12 +111,19 @@ class Commits:
         self.highest = max(self.highest, point.committed)
         if self.rewound_from is not None and point.committed >= self.rewound_from:
             self.rewound_from = None
-        if point.end - max(point.committed, point.start) <= AT_REST:
+        if point.end - max(point.committed, point.start) <= AT_REST or self.rest == (point.committed, point.end):
             self.behind_since = None
         elif self.behind_since is None:
             self.behind_since = point.at
         self.seen = point.at
         _append(self.points, point)
+
+    def nothing_left(self, committed: int, end: int, nothing: bool) -> None:
+        """Take what was found between a commit and the end: nothing that a client could read, or something."""
+        self.asked = (committed, end)
+        self.rest = (committed, end) if nothing else None
+        if nothing:
+            self.behind_since = None
 
     @property
     def waiting_since(self) -> float | None:

@@ -207,6 +207,19 @@ class KafkaClient:
 
         return self._run(look, timeout)
 
+    def nothing_to_read(
+        self, places: Iterable[tuple[str, int, int]], timeout: float | None = None
+    ) -> frozenset[tuple[str, int, int]]:
+        """The places (topic, partition, offset) after which there are only transaction markers and aborted records."""
+        wanted = list(places)
+
+        async def look(cluster: Cluster, deadline: float) -> frozenset[tuple[str, int, int]]:
+            from console.kafka.leftover import nothing_to_read
+
+            return await nothing_to_read(cluster, wanted, deadline)
+
+        return self._run(look, timeout)
+
     def commit_offsets(
         self, group: str, offsets: Mapping[Partition, int], timeout: float | None = None
     ) -> dict[Partition, Problem | None]:

@@ -27,7 +27,8 @@ _GZIP = 1
 _PARTITION_BYTES = 8 * 1024
 _PARTITIONS_A_REQUEST = 500
 _UNPACKED_LIMIT = 4 * 1024 * 1024
-_NEAR_ENOUGH = 1.0  # seconds between a batch's first and last record that still are one time for people
+NEAR_ENOUGH = 1.0
+"""Seconds between a batch's first and last record that still are one time for people."""
 
 
 async def record_times(
@@ -35,7 +36,7 @@ async def record_times(
 ) -> dict[Partition, float | None]:
     """The time of the record at (or first after) each offset, known to a second at least; None when it is not."""
     spans = await record_spans(cluster, positions, deadline)
-    return {k: s[0] if s is not None and s[1] - s[0] <= _NEAR_ENOUGH else None for k, s in spans.items()}
+    return {k: s[0] if s is not None and s[1] - s[0] <= NEAR_ENOUGH else None for k, s in spans.items()}
 
 
 async def record_spans(

@@ -18,6 +18,7 @@ from console.model import (
     Attention,
     DeadLetters,
     Group,
+    GroupPartition,
     KafkaSnapshot,
     Message,
     Problem,
@@ -28,6 +29,7 @@ from console.model import (
 )
 from console.ops import targets
 from console.ops.clusters import Facet, cluster
+from console.ops.leftover import cleared
 from console.ops.peek import REOPENED_S as REOPENED_S
 from console.ops.peek import budget as budget
 from console.ops.peek import kept as kept
@@ -80,7 +82,12 @@ def kafka(
     if not once:
         session.history.note_kafka(seen)
     _note_redriven(session, seen.topics, seen.cluster_id)
-    return _judged(session, seen)
+    judged = _judged(session, seen)
+    at_rest = {} if once else cleared(session, judged.groups)
+    if not at_rest:
+        return judged
+    session.judged |= {name: (session.judged[name][0], group) for name, group in at_rest.items()}
+    return replace(judged, groups=tuple(at_rest.get(g.name, g) for g in judged.groups))
 
 
 def sqs(session: Session, timeout: float | None = None, watched: Collection[str] | None = None) -> SqsSnapshot:
@@ -147,15 +154,29 @@ def group(session: Session, name: str, timeout: float | None = None) -> Group:
         for p in seen.partitions or ()
         if p.committed is not None and p.lag and not p.lost
     }
-    times = client.record_times(positions, timeout=timeout) if positions else {}
-    partitions = []
-    for p in seen.partitions or ():
-        written = times.get((p.topic, p.partition))
-        if written is not None:
-            p = replace(p, lag_seconds=max(0.0, now - written), lag_seconds_source="record")
-        partitions.append(p)
-    timed = replace(seen, partitions=tuple(partitions) if seen.partitions is not None else None)
-    return health.group_health(timed, session.history, now)
+    spans = client.record_spans(positions, timeout=timeout) if positions else {}
+    partitions = tuple(_timed(session, p, spans.get((p.topic, p.partition)), now) for p in seen.partitions or ())
+    timed = replace(seen, partitions=partitions if seen.partitions is not None else None)
+    judged = health.group_health(timed, session.history, now)
+    return cleared(session, (judged,)).get(name, judged)
+
+
+def _timed(session: Session, p: GroupPartition, span: tuple[float, float] | None, now: float) -> GroupPartition:
+    """The partition with its time behind from the record at its commit.
+
+    In a compressed batch only the first and the last record's times are known: where they are apart, the group is
+    behind by the later one at least, unless our own looks tell it better.
+    """
+    from console.kafka.times import NEAR_ENOUGH
+
+    if span is None:
+        return p
+    earliest, latest = span
+    if latest - earliest <= NEAR_ENOUGH:
+        return replace(p, lag_seconds=max(0.0, now - latest), lag_seconds_source="record")
+    if session.history.behind(p, now)[1] == "history":
+        return p
+    return replace(p, lag_seconds=max(0.0, now - latest), lag_seconds_source="lower_bound")
 
 
 def topic(session: Session, name: str, timeout: float | None = None) -> Topic:

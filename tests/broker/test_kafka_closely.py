@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from cli_program import logq
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from hanging import hang, unverified
-from kafka_client import commit, make_topic, produce
+from kafka_client import commit, join, make_topic, produce
 
 from console import upkeep
 from console.brokers import Brokers, KafkaCluster
@@ -41,6 +41,10 @@ def session(kafka: str, tmp_path: Any) -> Iterator[Session]:
     made.close()
 
 
+def commit_as(member: Consumer, topic: str, offset: int) -> None:
+    member.commit(offsets=[TopicPartition(topic, 0, offset)], asynchronous=False)
+
+
 def eventually(check: Callable[[], bool], seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while not check():
@@ -52,7 +56,7 @@ def eventually(check: Callable[[], bool], seconds: float = 20) -> None:
 
 _HOLDER = """
 import sys, time
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 bootstrap, name, topic = sys.argv[1:]
 p = Producer({"bootstrap.servers": bootstrap, "transactional.id": name, "transaction.timeout.ms": 60000})
 p.init_transactions(30)
@@ -133,6 +137,45 @@ def test_a_hanging_transaction_is_told_and_its_remedy_ends_it(
     eventually(lambda: not closely.topic(session, topic).transactions)
     (ended,) = [p for p in closely.topic(session, topic).topic.partitions if p.partition == 1]
     assert ended.stable_end == ended.end == 5
+
+
+def test_a_group_with_only_markers_and_aborted_records_left_is_at_rest(
+    kafka: str, session: Session, unique: Unique
+) -> None:
+    topic, group, stuck = unique("orders"), unique("done"), unique("stuck")
+    make_topic(kafka, topic, 1)
+    produce(kafka, topic, 0, 5)
+    two = [Producer({"bootstrap.servers": kafka, "transactional.id": unique("tx")}) for _ in range(2)]
+    for producer in two:
+        producer.init_transactions(30)
+    for commits in (True, False):
+        for producer in two:  # their markers follow one another, and so do those of what is aborted
+            producer.begin_transaction()
+            producer.produce(topic, b"x")
+            producer.flush(30)
+        for producer in two:
+            if commits:
+                producer.commit_transaction(30)
+            else:
+                producer.abort_transaction(30)
+    client = session.require_kafka()
+    eventually(lambda: client.topic(topic).partitions[0].stable_end == 13)
+    # 5 records, 2 committed, their 2 markers, 2 aborted, their 2 markers; a client commits its last message: 7.
+    assert client.nothing_to_read([(topic, 0, 7), (topic, 0, 6), (topic, 0, 9)]) == {(topic, 0, 7), (topic, 0, 9)}
+    commit(kafka, group, {(topic, 0): 7})
+    commit(kafka, stuck, {(topic, 0): 6})
+    session.history.stall_seconds = 0.4
+    for name, status in ((group, Status.OK), (stuck, Status.STALL)):
+        member = join(kafka, name, topic)
+        try:
+            commit_as(member, topic, 7 if name == group else 6)
+            for _ in range(6):
+                judged = inspect.group(session, name)
+                time.sleep(0.2)
+        finally:
+            member.close()
+        assert judged.lag == (6 if name == group else 7)
+        assert judged.status is status, judged.reason
 
 
 # ---------------------------------------------------------------- every type of group
