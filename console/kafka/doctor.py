@@ -32,7 +32,17 @@ async def checks(cluster: Cluster, deadline: float) -> tuple[Check, ...]:
         f"{len(metadata.topics)} topics, {partitions} partitions, {offline} without a leader",
         "" if offline == 0 else "bring the brokers that hold their replicas back",
     )
-    return (Check("kafka address", True, told), *rest, leaders)
+    parts = [p for t in metadata.topics.values() for p in t.partitions.values()]
+    behind = sorted({b for p in parts for b in p.replicas if b not in p.isr})
+    short = sum(len(p.isr) < len(p.replicas) for p in parts)
+    said = f" (out of sync: broker {', '.join(map(str, behind))})" if short else ""
+    replicas = Check(
+        "kafka replicas",
+        short == 0,
+        f"{short} of {partitions} partitions under-replicated{said}",
+        "" if short == 0 else "look at that broker: logq broker list, then its log",
+    )
+    return (Check("kafka address", True, told), *rest, leaders, replicas)
 
 
 async def _broker(cluster: Cluster, broker: Broker, deadline: float) -> Check:

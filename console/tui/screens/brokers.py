@@ -31,7 +31,7 @@ COLUMNS = (
     Column("groups", "groups", 6, align="right", drop=6, gap=1, sortable=True),
     Column("size", "size", 9, align="right", drop=3, gap=1, sortable=True),
     Column("free", "free", 9, align="right", drop=5, gap=1, sortable=True),
-    Column("note", "", 38, flex=4, drop=1),
+    Column("note", "", 30, flex=4, drop=1),
 )
 SORTS: Mapping[str, SortColumn[BrokerLoad]] = {
     "id": SortColumn(lambda b: b.broker.id),
