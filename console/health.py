@@ -235,7 +235,9 @@ def suspects(group: Group, history: History) -> list[GroupPartition]:
 
     Each commit and end is asked about once.
     """
-    found = []
+    found: list[GroupPartition] = []
+    if group.status not in (Status.STALL, Status.STOP):
+        return found
     for p in group.partitions or ():
         if p.status not in (Status.STALL, Status.STOP) or (p.lag or 0) > MOST_LEFT or p.stable_end != p.end:
             continue

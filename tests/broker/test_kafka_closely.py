@@ -106,6 +106,9 @@ def test_an_open_transaction_has_a_name_a_place_and_an_end(kafka: str, session: 
         page = logq("-b", kafka, "group", "show", group).out
         assert f"open transaction of {name}" in page and "aborts it at its timeout of 1m00s" in page
         assert "4 held back by an open transaction" in page
+        (told,) = logq("-b", kafka, "group", "show", group, "--over", "1.5", "-o", "json").json["groups"]
+        assert told["rate_seconds"] >= 1 and (told["produced_rate"], told["consumed_rate"]) == (0, 0)
+        assert told["eta_seconds"] is None and told["lag"] > 0
     # Whoever takes the same transactional id ends what was left (fencing): nothing is held any more.
     Producer({"bootstrap.servers": kafka, "transactional.id": name}).init_transactions(30)
     eventually(lambda: not closely.topic(session, topic).transactions)
