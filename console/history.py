@@ -225,9 +225,7 @@ class History:
                         commits = self._commits.get(row)
                         if commits is None:
                             commits = self._commits[row] = Commits()
-                        # A share group acknowledges record by record: what it has left moves, its start may not.
-                        done = p.committed if p.own_lag is None else max(p.committed, p.end - p.own_lag)
-                        commits.note(Point(at, done, p.end, p.start or 0))
+                        commits.note(Point(at, p.committed, p.end, p.start or 0))
                 lag = group.lag
                 if lag is not None:
                     ring_of_lags = self._lags.setdefault(group.name, [])
