@@ -48,10 +48,15 @@ CLUSTER_COLUMNS: tuple[Column[Cluster], ...] = (
 @command.command("list")
 @click.pass_obj
 def list_dlqs(run: Run) -> None:
-    """Every dead-letter queue and topic, the fullest first. Reads no message."""
-    from console.ops import inspect
+    """Every dead-letter queue and topic, the fullest first. Receives from no queue; joins no group.
+
+    Topics are known by their names, and by the headers of their newest record.
+    """
+    from console.ops import dead_topics, inspect
 
     looked = look(run.session, over=0)
+    if looked.kafka is not None:
+        looked.kafka = dead_topics.recognised(run.session, looked.kafka)
     letters = inspect.dead_letters(looked.kafka, looked.sqs)
     rows = [shapes.dlq(d) for d in letters]
     emit(

@@ -117,10 +117,14 @@ def _judged(session: Session, seen: KafkaSnapshot) -> KafkaSnapshot:
 
 def _topic(topic: Topic, patterns: Sequence[str], session: Session, now: float) -> Topic:
     rate = session.history.topic_rate(topic.name, (p.partition for p in topic.partitions), now)
-    dead = not topic.internal and is_dead_letter_topic(topic.name, patterns)
+    dead = _dead(session, topic, patterns)
     known = session.redriven.get(topic.name) if dead else None
     done = known.held(topic) if known is not None else None
     return replace(topic, dead_letter=dead, produced_rate=rate, redriven=done)
+
+
+def _dead(session: Session, t: Topic, patterns: Sequence[str]) -> bool:
+    return not t.internal and (t.name in session.dead_topics or is_dead_letter_topic(t.name, patterns))
 
 
 def _note_redriven(session: Session, seen: Sequence[Topic], cluster_id: str | None) -> None:
@@ -130,7 +134,7 @@ def _note_redriven(session: Session, seen: Sequence[Topic], cluster_id: str | No
     if not (session.settings.state_dir / "journal.db").exists():
         return  # nothing was ever changed from here; a look makes no journal
     patterns = session.settings.dead_letter_topics
-    dead = [t for t in seen if t.records and not t.internal and is_dead_letter_topic(t.name, patterns)]
+    dead = [t for t in seen if t.records and _dead(session, t, patterns)]
     if not dead:
         return
     try:

@@ -39,6 +39,8 @@ class Session:
         self._sqs_more: tuple[SqsClient, ...] = ()
         self._journal: Journal | None = None
         self._spool: Spool | None = None
+        self.dead_topics: dict[str, str] = {}
+        """Dead-letter topics known by their records alone, with their topic of origin (`dead_topics.recognised`)."""
         self.redriven: dict[str, Counted] = {}
         """What the last look found to be redriven of each dead-letter topic (`redrive_marks.count_redriven`)."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from console import health
@@ -209,6 +209,13 @@ class Backend:
         """Every dead-letter queue and topic of two pictures. Asks nobody."""
         return cast("tuple[DeadLetters, ...]", self.inspect.dead_letters(kafka, sqs))
 
+    def recognise(self, seen: KafkaSnapshot) -> int:
+        """Find the dead-letter topics that only their records give away; how many there are. Joins no group."""
+        from console.ops import dead_topics
+
+        dead_topics.recognised(self.session, seen)
+        return len(self.session.dead_topics)
+
     def dead_letter(self, target: str, force: bool = False, again: bool = True) -> DeadLetterView:
         """One dead-letter place opened: messages and failure clusters. A queue is received from: see `peek_cost`.
 
@@ -322,18 +329,8 @@ class Backend:
         """What redriving dead letters would do."""
         from console.ops import redrive
 
-        plan = redrive.plan(
-            self.session,
-            dlq,
-            ids=wish.ids,
-            limit=wish.limit,
-            rate=wish.rate,
-            engine=wish.engine,
-            clusters=wish.clusters,
-            canary=wish.canary,
-            ramp=wish.ramp,
-            sets=wish.edits,
-        )
+        chosen = asdict(wish)
+        plan = redrive.plan(self.session, dlq, sets=chosen.pop("edits"), **chosen)
         run: RunChange = lambda cancel, on: redrive.run(self.session, plan, cancel, on)  # noqa: E731
         return Change(redrive.view(plan), run, redrive.idle(plan).removeprefix("nothing to do: "))
 

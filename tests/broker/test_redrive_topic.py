@@ -24,7 +24,7 @@ from kafka_client import make_topic
 from console.config import KafkaSettings, Settings
 from console.errors import NotFound, Refused, UsageError
 from console.journal import Entry
-from console.ops import inspect, jobs, redrive
+from console.ops import dead_topics, inspect, jobs, redrive
 from console.ops.redrive_topic_plan import TopicRedrivePlan
 from console.ops.session import Session
 
@@ -166,6 +166,33 @@ def test_attention_is_for_what_was_not_redriven(session: Session, world: World, 
     make_topic(kafka, world.dlq, 2)
     world.fill(12)
     assert seen() == ("12 dead letters", None, (world.name,), True)
+
+
+def test_topics_that_only_their_records_give_away(session: Session, kafka: str, unique: Unique) -> None:
+    """Whatever a dead-letter topic is called, and by whichever framework: its newest record's headers tell."""
+    origin, parked, mirrored, plain = unique("shop"), unique("parked"), unique("back"), unique("shop")
+    for name in (origin, parked, mirrored, plain):
+        make_topic(kafka, name, 2)
+    producer = Producer({"bootstrap.servers": kafka, "transactional.id": unique("tx")})
+    producer.init_transactions(30)
+    producer.begin_transaction()  # its marker is the last offset: no record stands there
+    producer.produce(parked, b"1", partition=1, headers=[("__connect.errors.topic", origin.encode())])
+    producer.produce(mirrored, b"2", partition=0, headers=spring(mirrored, 0, 1))  # redriven into its own topic
+    producer.produce(plain, b"3", partition=0, headers=[("trace", b"x")])
+    producer.commit_transaction(30)
+
+    def listed() -> dict[str, tuple[str, ...]]:
+        picture = inspect.kafka(session)
+        return {d.target: d.source for d in inspect.dead_letters(picture, None)}
+
+    assert f"kafka:{parked}" not in listed()
+    dead_topics.recognised(session, inspect.kafka(session), timeout=20)
+    found = session.dead_topics
+    assert found[parked] == origin and not {origin, mirrored, plain} & found.keys()
+    assert f"kafka:{parked}" in listed(), "a later look knows it without reading"
+    shown = logq("-b", kafka, "dlq", "list", "-o", "json").json["dlqs"]
+    assert [d["kind"] for d in shown if d["target"] == f"kafka:{parked}"] == ["topic"]
+    assert plan(session, parked).total == 1
 
 
 def test_selections(session: Session, world: World, kafka: str, unique: Unique) -> None:

@@ -431,6 +431,10 @@ class FakeBackend(Backend):
         made = replace(made, done=len(self.redriven) or None)
         return inspect.DeadLetterView(made, self.letters, True, note, self.redriven)
 
+    def recognise(self, seen: KafkaSnapshot) -> int:
+        self.asked.append(("recognise",))
+        return 0
+
     def peek_cost(self, name: str) -> PeekCost:
         note, refuse = self.cost
         return PeekCost(self.queue(name), note, refuse)

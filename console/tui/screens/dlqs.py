@@ -64,6 +64,14 @@ class DlqsScreen(ConsoleScreen):
         items = self.query_one("#dlqs", Pane).grid.in_sight
         return frozenset(item.target.removeprefix("sqs:") for item in items if item.kind == "queue")
 
+    def on_mount(self) -> None:
+        """Look once for topics that hold dead letters though their names do not say so."""
+        super().on_mount()
+        kafka, backend = self.console.store.kafka, self.console.backend
+        if kafka is not None:
+            seen = kafka.snapshot
+            self.ask(lambda: backend.recognise(seen), lambda found: self.console.look_now() if found else None)
+
     def store_changed(self) -> None:
         """Show what the newest pictures hold."""
         if self.console.store.kafka is not None or self.console.store.sqs is not None:
