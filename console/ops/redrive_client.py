@@ -308,9 +308,9 @@ class Engine:
         at, ledger = time.monotonic(), self.ledger
         if now or at - self._last_report >= 0.1:
             self._last_report = at
-            self._on_progress(
-                Progress(self.job, ledger.done, ledger.failed, self.plan.total, ledger.rate(), self._note)
-            )
+            # While something is waited for nothing moves: a rate of that time would foretell an end hours away.
+            rate = None if self._note else ledger.rate()
+            self._on_progress(Progress(self.job, ledger.done, ledger.failed, self.plan.total, rate, self._note))
         if at - self._last_look >= 1.0:
             self._last_look = at
             if self.journal.cancel_requested(self.job):

@@ -303,7 +303,7 @@ def _destinations(
                 _whole(queue, "MaximumMessageSize"),
                 queue.max_receive,
                 queue.dlq,
-                _whole(queue, "VisibilityTimeout"),
+                queue.visibility_timeout,
             )
         )
     return tuple(found)

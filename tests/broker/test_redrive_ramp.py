@@ -13,6 +13,7 @@ import sqs_world
 from cli_program import logq
 from sqs_world import World, arn_of, create, plain_client
 
+from console.model import Progress
 from console.ops import jobs, redrive
 from console.ops.session import Session
 
@@ -76,13 +77,15 @@ def test_a_ramp_stops_at_the_first_that_comes_back_and_goes_on_after_the_fix(ses
     ids = world.fill(numbered(40))
     planned = redrive.plan(session, world.dlq, ramp=True)
     assert planned.engine == "client" and planned.canary == 5 and "--ramp" in planned.command
-    assert "5 first" in dict(redrive.view(planned).facts)["steps"]
+    assert planned.window == 3, "the queue's own visibility timeout"
+    assert "5 first, waits 3s" in dict(redrive.view(planned).facts)["steps"]
     with Consumer(world, lambda body: False) as consumer:
-        notes: list[str] = []
-        outcome = redrive.run(session, planned, on_progress=lambda p: notes.append(p.note))
+        waits: list[Progress] = []
+        outcome = redrive.run(session, planned, on_progress=lambda p: waits.append(p) if p.note else None)
         assert (outcome.state, outcome.done, outcome.left) == ("paused", 5, 35), outcome.lines
         assert "the fix failed for 5 of 5: 5 × TimeoutError: resize <n>" in outcome.lines
-        assert any("looks for what comes back" in note for note in notes)
+        assert any("looks for what comes back" in wait.note for wait in waits)
+        assert all(wait.rate is None for wait in waits), "what waits has no rate, and so no end foretold"
         came_back = {entry.key for entry in session.journal.entries(outcome.job, ["BOUNCED"])}
         assert len(came_back) == 5 and came_back <= set(ids.values())
         text = jobs.receipt(session, outcome.job, "md")
