@@ -204,6 +204,30 @@ def test_picked_records_with_changed_headers(kafka: str, session: Session, uniqu
         replay.plan(session, source, f"kafka:{target}", records=["other/0/1"])
 
 
+def test_picked_records_with_changed_headers_become_messages(
+    sqs_endpoint: str, kafka: str, session: Session, unique: Unique
+) -> None:
+    """A header that cannot be computed makes that one record no message; the others go."""
+    make_topics(kafka, {(source := unique("src")): 1})
+    producer = Producer({"bootstrap.servers": kafka})
+    for n in range(20):
+        producer.produce(source, b"%d" % n if n != 7 else b"seven", b"k", headers=[("old", b"x")])
+    assert producer.flush(30) == 0
+    edit = parse_edit(["old"], ["env=test"], ["twice=string(int(value) * 2)"])
+    with sqs_world.world(sqs_endpoint, unique("replay")) as world:
+        planned = replay.plan(session, source, f"sqs:{world.name}", records=["0/3", "0/7", "0/11"], edit=edit)
+        outcome = replay.run(session, planned)
+        assert (outcome.state, outcome.done, outcome.failed, outcome.left) == ("partly", 2, 1, 0)
+        got = {m["Body"]: {n: v["StringValue"] for n, v in m["MessageAttributes"].items()} for m in world.drain()}
+    assert {body: (found["env"], found["twice"], "old" in found) for body, found in got.items()} == {
+        "3": ("test", "6", False), "11": ("test", "22", False),
+    }  # fmt: skip
+    named = {e.key: e.note for e in session.journal.entries(outcome.job, ["FAILED"])}
+    assert "its header twice cannot be computed" in named["0/7"]
+    again = jobs.resume(session, outcome.job)
+    assert (again.done, again.failed) == (2, 1), "nothing is sent again"
+
+
 def test_a_header_that_cannot_be_computed_stops_it_and_names_the_record(
     kafka: str, session: Session, unique: Unique
 ) -> None:

@@ -91,6 +91,10 @@ class ListScreen(ConsoleScreen):
             yield message_pane(title=safe(self.target, 80), hue=side)
             yield Detail(placeholder="enter shows a message in full", id="detail")
 
+    def subject(self) -> Subject | None:
+        """The message under the cursor, also while the detail stands in the list's place."""
+        return self.list.subject()
+
     def message(self) -> Message | None:
         """The message under the cursor."""
         found = self.list.subject()
