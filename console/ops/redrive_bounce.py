@@ -121,19 +121,24 @@ def so_far(journal: Journal, job: str, fresh: int = 0, whole: bool = False, note
     return Bounces(fresh, states.get(BOUNCED, 0), sent, tuple(failures.most_common()), whole, note)
 
 
-def wait(sqs: SqsClient, planned: RedrivePlan, cancel: threading.Event, tell: Callable[[str], None]) -> str:
-    """Give the destination's consumers the time to fail; what could not be waited for, "" when they are through.
-
-    With the plan's own `watch` at most so long. Else until they hold nothing any more, on AWS (whose counts lag) at
-    least one visibility window, and at most one for each attempt they have and one more.
-    """
-    if planned.to_topic or planned.watch == 0:
-        return ""
-    began = time.monotonic()
+def longest(planned: RedrivePlan) -> float:
+    """For how many seconds bounces are waited for at most: all attempts the consumers have, and one more."""
     attempts = min(ATTEMPTS_MOST, max((d.max_receive or 1 for d in planned.destinations), default=1))
-    least = min(planned.window, planned.watch or planned.window) if sqs.is_aws else 0.0
-    most = planned.watch if planned.watch is not None else planned.window * (attempts + 1)
+    return planned.watch if planned.watch is not None else planned.window * (attempts + 1)
+
+
+def wait(
+    sqs: SqsClient, planned: RedrivePlan, cancel: threading.Event, tell: Callable[[str], None], most: float
+) -> str:
+    """Give the destination's consumers `most` seconds to fail; what could not be waited for, "" when they are through.
+
+    Ends sooner when they hold nothing any more (on AWS, whose counts lag, not within the first visibility window), or
+    when the dead-letter queue has grown and a visibility window is over: then a look may tell enough.
+    """
+    began = time.monotonic()
+    least = min(planned.window, most) if sqs.is_aws else 0.0
     quiet = 0
+    before: int | None = None
     busy = "the consumers have not been seen yet"
     while not cancel.is_set():
         gone = time.monotonic() - began
@@ -143,6 +148,7 @@ def wait(sqs: SqsClient, planned: RedrivePlan, cancel: threading.Event, tell: Ca
         cancel.wait(min(AWS_POLL_S if sqs.is_aws else POLL_S, most - gone))
         try:
             queues = [counts(sqs, planned, destination.url) for destination in planned.destinations]
+            dead = counts(sqs, planned).visible
         except LogqError as error:
             busy, quiet = str(error), 0
             continue
@@ -151,5 +157,8 @@ def wait(sqs: SqsClient, planned: RedrivePlan, cancel: threading.Event, tell: Ca
         busy = "; ".join(
             f"{name} holds {visible:,} waiting, {flight:,} with its consumers" for name, visible, flight, _ in held
         )
+        before = dead if before is None else before
+        if before is not None and dead is not None and dead > before and gone >= planned.window:
+            break
     tell("")
     return "" if quiet >= QUIET_LOOKS else f"after {duration(time.monotonic() - began)} {busy}"

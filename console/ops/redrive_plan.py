@@ -172,6 +172,8 @@ def plan(
         raise UsageError(f"--rate {rate:g} makes no sense: it is messages a second, more than 0")
     if canary is not None and canary < 1:
         raise UsageError(f"--canary {canary} makes no sense: it is how many messages are sent first, 1 or more")
+    if ramp and watch == 0:
+        raise UsageError("--ramp goes by what comes back: with --watch 0 it would not look")
     if ramp and rate is not None and rate < 1:
         raise UsageError("--ramp doubles its steps: a rate below 1 a second makes no sense with it")
     if where is not None:

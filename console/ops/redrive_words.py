@@ -95,7 +95,7 @@ def _wait(planned: RedrivePlan) -> str:
         return "not, for a topic's consumers send nothing back"
     most = max((d.max_receive or 1 for d in planned.destinations), default=1)
     window = duration(planned.window)
-    return f"{window} (one attempt of the consumers), while they are at it up to {most} times that"
+    return f"{window} (one attempt of the consumers), while they are at it up to {most + 1} times that"
 
 
 def _to(planned: RedrivePlan) -> str:

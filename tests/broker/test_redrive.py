@@ -242,6 +242,8 @@ def test_what_makes_no_sense_is_refused_before_anything_happens(session: Session
         ({"rate": -1}, UsageError, "--rate"),
         ({"rate": float("nan")}, UsageError, "--rate"),
         ({"where": "body."}, UsageError, "CEL"),
+        ({"ramp": True, "watch": 0.0}, UsageError, "--watch 0"),
+        ({"canary": 0}, UsageError, "--canary"),
     ]:
         with pytest.raises(kind, match=says):
             redrive.plan(session, **({"dlq": world.dlq} | keywords))  # type: ignore[arg-type]

@@ -123,6 +123,12 @@ def test_a_ramp_that_nobody_reads_proves_nothing_and_pauses(session: Session, wo
     assert any("nothing is proven" in line and "2 waiting" in line for line in outcome.lines), outcome.lines
 
 
+def test_a_canary_that_does_not_look_pauses_all_the_same(session: Session, world: World) -> None:
+    world.fill(numbered(6))
+    outcome = redrive.run(session, redrive.plan(session, world.dlq, canary=2, watch=0.0))
+    assert (outcome.state, outcome.done, outcome.left) == ("paused", 2, 4), outcome.lines
+
+
 def test_what_comes_back_later_is_found_by_verify(session: Session, world: World) -> None:
     world.fill(numbered(10))
     outcome = redrive.run(session, redrive.plan(session, world.dlq, engine="client"))
