@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import resource
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +16,7 @@ from replay_world import make_topics
 
 from console.config import KafkaSettings, Settings
 from console.kafka import copy_group, marks
+from console.model import Progress
 from console.ops import replay
 from console.ops.session import Session
 
@@ -84,7 +85,7 @@ def bare(settings: KafkaSettings, copy: copy_group.Copy) -> float:
 
 
 def test_replay_keeps_up_with_a_bare_loop(kafka: str, unique: Unique, tmp_path: Path) -> None:
-    """The best of each in turn: what else runs on the machine only ever slows."""
+    """Pairs, one right after the other, and the median of their ratios: what else runs here slows both."""
     settings = KafkaSettings(kafka)
     source = unique("src")
     targets = [unique("dst") for _ in range(2 * ROUNDS)]
@@ -103,16 +104,19 @@ def test_replay_keeps_up_with_a_bare_loop(kafka: str, unique: Unique, tmp_path: 
             planned = replay.plan(session, source, f"kafka:{target}")
             gc.collect()
             steps: list[tuple[float, int]] = []
-            outcome = replay.run(
-                session, planned, on_progress=lambda p, steps=steps: steps.append((time.perf_counter(), p.done))
-            )
+
+            def step(p: Progress, steps: list[tuple[float, int]] = steps) -> None:
+                if p.done:  # not what is told while it joins the group
+                    steps.append((time.perf_counter(), p.done))
+
+            outcome = replay.run(session, planned, on_progress=step)
             ours.append(steady(steps))
             assert (outcome.state, outcome.done) == ("done", RECORDS), outcome.lines
     finally:
         session.close()
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    ratios = [mine / theirs for mine, theirs in zip(ours, loop, strict=True)]
     print(
-        f"replay {max(ours):,.0f} records/s (of {ours}), a bare transactional loop {max(loop):,.0f} (of {loop}): "
-        f"{max(ours) / max(loop):.2f}; at most {memory:,.0f} MiB"
+        f"replay {statistics.median(ours):,.0f} records/s, a bare transactional loop {statistics.median(loop):,.0f}; "
+        f"ratios {[round(r, 2) for r in ratios]}, median {statistics.median(ratios):.2f}"
     )
-    assert max(ours) / max(loop) >= RATIO
+    assert statistics.median(ratios) >= RATIO
