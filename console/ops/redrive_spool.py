@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from console.sqs.receive import Received, as_bytes
 from console.sqs.send import Outgoing
 
@@ -51,8 +53,17 @@ def fingerprint(body: str, attributes: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _digest(body: str, plain: Mapping[str, Mapping[str, str]]) -> str:
     digest = hashlib.sha256(body.encode("utf-8", "surrogatepass"))
-    digest.update(json.dumps(plain, sort_keys=True, ensure_ascii=True).encode())
+    digest.update(_json(plain))
     return digest.hexdigest()
+
+
+def _json(value: object) -> bytes:
+    """JSON with sorted keys. The library that reads the config makes it in a tenth of the time of Python's own, which
+    is left what holds half of a surrogate pair."""
+    try:
+        return msgspec.json.encode(value, order="sorted")
+    except UnicodeEncodeError:
+        return json.dumps(value, sort_keys=True, ensure_ascii=True).encode()
 
 
 def pack(message: Received, to: str, own_dedup_id: str | None, out: Outgoing | None = None) -> bytes:
@@ -62,7 +73,7 @@ def pack(message: Received, to: str, own_dedup_id: str | None, out: Outgoing | N
     """
     plain = {name: _plain(value) for name, value in message.attributes.items()}
     edited = out is not None and (out.body != message.body or out.attributes is not message.attributes)
-    return json.dumps(
+    return _json(
         {
             "id": message.id,
             "body": message.body,
@@ -71,9 +82,8 @@ def pack(message: Received, to: str, own_dedup_id: str | None, out: Outgoing | N
             "to": to,
             "dedup": own_dedup_id,
             "sha256": fingerprint(out.body, out.attributes) if out and edited else _digest(message.body, plain),
-        },
-        ensure_ascii=True,
-    ).encode()
+        }
+    )
 
 
 def unpack(data: bytes) -> Spooled:
