@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +39,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """The quick loop, `-m "not broker"`, leaves the slow tests out as well and tries fewer examples of a property."""
     from hypothesis import settings
 
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Started in the background of a shell: every program started from here would not hear Ctrl-C either.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     settings.register_profile("ci", deadline=None, print_blob=True)
     settings.register_profile("quick", deadline=None, max_examples=20)
     quick = config.option.markexpr == "not broker"
