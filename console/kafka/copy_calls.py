@@ -85,7 +85,7 @@ class Calls:
         Who wants to stop is given some seconds more: most answers come, and then the end is known. A call that has not
         returned by then is left to itself: what it settles is read, or fenced, by whoever goes on. `here` is for short
         calls of a consumer: while it runs a callback it lets no other thread in. Raises `KafkaException` for a
-        transaction that must be aborted, `verdict` for the rest.
+        transaction that must be aborted, as `stuck` when that does not help, `verdict` for the rest.
         """
         from confluent_kafka import KafkaException
 
@@ -102,8 +102,7 @@ class Calls:
                     raise
                 if not said.retriable():
                     raise self.verdict(said, what) from None
-                self.check()
-                self._tell()
+                self.stuck()  # the same call again may fail for ever where new clients do not
                 if self._leaving():
                     return False
                 time.sleep(_PAUSE_S)

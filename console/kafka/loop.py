@@ -49,6 +49,8 @@ class LoopThread:
 
     def __init__(self) -> None:
         self._loop = _Loop()
+        # Asyncio would print the errors of questions that nobody waits for any more over the screen.
+        self._loop.set_exception_handler(lambda loop, context: None)
         self._closed = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._serve, name="logq-kafka", daemon=True)

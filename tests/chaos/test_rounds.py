@@ -20,6 +20,7 @@ from chaos_scene import Scene, Unique, spread_leaders
 from replay_world import fill, read
 
 from console.brokers import KafkaCluster
+from console.kafka.copy_calls import STUCK_S
 from console.kafka.write import create_topics
 
 ROUNDS = int(os.environ.get("LOGQ_CHAOS_ROUNDS", "6"))
@@ -134,7 +135,8 @@ class Rounds:
                 lambda: {s["group"] for s in self.resets.since(gone) if s.get("state") == "done"} >= set(self.moving),
                 BACK_S, "a reset of each group",
             )  # fmt: skip
-            copies = self.wait(lambda: self.replays.copied() > copied, BACK_S + 45, "the replay goes on")
+            # A client may wait for ever for a coordinator that has moved: then there are new ones after `STUCK_S`.
+            copies = self.wait(lambda: self.replays.copied() > copied, BACK_S + 2 * STUCK_S, "the replay goes on")
             ticks = self.polling.since(since)
             assert ticks
             for tick in ticks:

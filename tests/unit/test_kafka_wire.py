@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import struct
 import threading
@@ -18,6 +19,7 @@ from kio_entities import build, kio_bytes
 from console.config import KafkaSettings
 from console.errors import Unreachable
 from console.kafka.client import KafkaClient
+from console.kafka.loop import LoopThread
 from console.kafka.messages import API_VERSIONS, LIST_GROUPS, METADATA, OFFSET_FETCH, payload
 from console.kafka.properties import Security
 from console.kafka.wire import Connection, WireError, open_connection
@@ -290,3 +292,21 @@ def test_a_name_server_that_hangs_holds_nothing_up(monkeypatch: pytest.MonkeyPat
     client.close()
     assert time.monotonic() - started < 1
     hang.set()
+
+
+def test_a_question_that_nobody_waits_for_prints_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """An error nobody asked for any more: two brokers answer at once, and the first answer was enough."""
+    loop = LoopThread()
+
+    async def fails() -> None:
+        raise WireError("DOWN", "connection refused")
+
+    async def first_is_enough() -> None:
+        task = asyncio.ensure_future(fails())
+        await asyncio.wait([task])
+        del task
+        gc.collect()
+
+    loop.run(first_is_enough())
+    loop.close(lambda: None)
+    assert not caplog.records, "without a handler of ours asyncio writes to stderr"
