@@ -73,6 +73,9 @@ class Watch:
             self._kept[url] = found
             counts = (found.visible, found.in_flight, found.delayed, found.problem is None)
             self._cadence.saw(url, counts, now)
+        if due and all(self._kept[url].problem is not None for url in due):
+            # Nobody answered: the next look asks for the list, which tells whether the side is there at all.
+            self._listed_at = float("-inf")
         queues = inspect.related(sorted((self._kept[url] for url in urls), key=lambda queue: (queue.name, queue.url)))
         queues = self._aged(queues, visible, ends, watched is None)
         self._kept = {queue.url: queue for queue in queues}

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from console import text
 from console.config import SqsSettings
@@ -177,6 +178,23 @@ def test_few_queues_are_all_in_sight_and_dead_letter_queues_are_never_left_for_l
     account.dlq = names[7]
     leave_open(client, clock, 900.0, frozenset())
     assert account.asked[names[7]] >= 14 > 2 * account.asked[names[8]]
+
+
+def test_a_side_that_has_gone_silent_is_told_at_the_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two lists only queues are asked: when none of them answers, the list tells that nobody is there."""
+    client, account, clock = opened(monkeypatch, ["invoices", "images"])
+    client.snapshot(watched={"invoices"})
+
+    def gone(**request: Any) -> Any:
+        raise EndpointConnectionError(endpoint_url=URL)
+
+    account.list_queues = account.get_queue_attributes = gone  # type: ignore[method-assign]
+    clock.now += cadence.VISIBLE_S
+    seen = client.snapshot(watched={"invoices"})
+    assert {queue.name: queue.problem is not None for queue in seen.queues} == {"images": True, "invoices": True}
+    clock.now += cadence.VISIBLE_S
+    with pytest.raises(EndpointConnectionError):
+        client.snapshot(watched={"invoices"})
 
 
 def test_the_looks_at_what_is_off_the_screen_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:
