@@ -230,7 +230,7 @@ def reset_group(
     if export:
         write(reset.csv(plan))
         return
-    idle = "" if plan.changes or wait_empty else "nothing to do: every partition is where the plan wants it"
+    idle = f"nothing to do: {plan.idle}" if plan.idle else ""
     change = Change(reset.view(plan), reset.to_json(plan), how.job(session, plan), idle)
     raise click.exceptions.Exit(carry_out(run, change, execute, yes))
 

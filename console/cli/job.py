@@ -279,7 +279,7 @@ def undo_job(
         reset.view(plan),
         reset.to_json(plan),
         how.job(session, plan),
-        idle="" if plan.changes or wait_empty else "nothing to do: every partition is where it was before",
+        idle=f"nothing to do: {plan.idle}" if plan.idle else "",
     )
     raise click.exceptions.Exit(carry_out(run, change, execute, yes))
 

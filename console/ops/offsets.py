@@ -10,7 +10,7 @@ import io
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -135,7 +135,8 @@ class ResetEntry:
     """One partition of a plan. `new` None leaves it as it is; `note` says why, or what is special.
 
     `records` will be read again, `skipped` will not be read; None when unknown (no commit: what was read before is not
-    known). Times are those of the records at the two offsets, epoch seconds.
+    known). Times are those of the records at the two offsets, epoch seconds. `unseen`: it is left alone because its log
+    or its commit could not be seen.
     """
 
     topic: str
@@ -149,6 +150,7 @@ class ResetEntry:
     note: str = ""
     old_time: float | None = None
     new_time: float | None = None
+    unseen: bool = False
 
 
 def entry(position: Position, strategy: Strategy) -> ResetEntry:
@@ -158,7 +160,8 @@ def entry(position: Position, strategy: Strategy) -> ResetEntry:
     """
     old, start, end = position.committed, position.start, position.end
     if position.problem or start is None or end is None:
-        return _unchanged(position, position.problem or "left alone: its log could not be seen")
+        why = position.problem or "left alone: its log could not be seen"
+        return replace(_unchanged(position, why), unseen=True)
     notes = ([position.remark] if position.remark else []) + _standing(old, start, end)
     new = _target(position, strategy, start, end, notes.append)
     if new is None:

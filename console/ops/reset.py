@@ -57,7 +57,8 @@ def run(
     """
     require_writable(session.settings, f"reset group {plan.group}")
     if not plan.changes:
-        return Outcome(job="", state="done", done=0, lines=("every partition is where the plan wants it",))
+        left = len(plan.unseen)
+        return Outcome("", "failed" if left else "done", 0, 0, left, (replace(plan, armed=False).idle,), plan.unseen)
     place = place_of(session)
     changes, raised = revalidated(session, plan.group, plan.changes, plan.create)
     job = session.journal.create_job(
@@ -72,7 +73,7 @@ def run(
         # With the job, in one transaction: whatever ends this process, a reset that began can be undone.
         entries=[_saved(e, SAVED) for e in changes],
     )
-    return _apply(session, plan.group, changes, job, cancel, on_progress, raised, reread)
+    return _apply(session, plan.group, changes, job, cancel, on_progress, raised, reread, plan.unseen)
 
 
 def run_when_empty(
@@ -150,6 +151,7 @@ def _apply(
     on_progress: OnProgress | None,
     raised: tuple[str, ...],
     reread: float,
+    unseen: tuple[Problem, ...] = (),
 ) -> Outcome:
     journal = session.journal
     report = on_progress or _ignore
@@ -172,7 +174,7 @@ def _apply(
     except BaseException as error:
         journal.finish(job.id, "interrupted", note=str(error) or type(error).__name__)
         raise
-    outcome = _judged(session, group, changes, refused, read, job.id, cancel.is_set(), second)
+    outcome = _judged(session, group, changes, refused, read, job.id, cancel.is_set(), second, unseen)
     outcome = replace(outcome, done=outcome.done + before, lines=(*raised, *outcome.lines))
     state = journal.finish(
         job.id,
@@ -258,8 +260,9 @@ def _judged(
     job: str,
     stopped: bool,
     second: Second,
+    unseen: tuple[Problem, ...],
 ) -> Outcome:
-    """The outcome, from what was read back and from the second look."""
+    """The outcome, from what was read back and from the second look. With partitions unseen not all of it is done."""
     done = 0
     problems: list[Problem] = list(second.lost.values())
     for e in changes:
@@ -289,12 +292,16 @@ def _judged(
         lines.append(f"{plural(left, 'partition')} not reached before it was stopped")
     if failed > lost or left:
         lines.append(f"resume: {command_line(session.settings, 'job', 'resume', job, '--execute')}")
+    if unseen:
+        many = f"{plural(len(unseen), 'partition')} left alone that could not be seen"
+        lines.append(f"{many}: {unseen[0].message}; reset the group again when they can")
     if done and any(e.old is not None for e in changes):
         lines += [_undo_line(session, job), f"without logq: {tool_command(session, group, job)}"]
-    state: JobState = "done" if done == len(changes) else "partly" if done else "failed"
+    whole = done == len(changes) and not unseen
+    state: JobState = "done" if whole else "partly" if done else "failed"
     if stopped and left:
         state = "cancelled"
-    return Outcome(job, state, done, failed, left, tuple(lines), tuple(problems))
+    return Outcome(job, state, done, failed, left + len(unseen), tuple(lines), (*problems, *unseen))
 
 
 def _undo_line(session: Session, job: str) -> str:

@@ -62,6 +62,20 @@ class ResetPlan:
         again = self.strategy.kind == "current"
         return tuple(e for e in self.entries if e.new is not None and (again or e.new != e.old))
 
+    @property
+    def idle(self) -> str:
+        """Why there is nothing to do now, "" when there is (an armed plan is made again)."""
+        if self.changes or self.armed:
+            return ""
+        if self.unseen:
+            return f"{plural(len(self.unseen), 'partition')} could not be seen: {self.unseen[0].message}"
+        return "every partition is where " + ("it was before" if self.undoes else "the plan wants it")
+
+    @property
+    def unseen(self) -> tuple[Problem, ...]:
+        """Why partitions are left alone that could not be seen: a plan that is carried out has not done all of them."""
+        return tuple(Problem(f"{e.topic} partition {e.partition}", "UNSEEN", e.note) for e in self.entries if e.unseen)
+
 
 def plan(
     session: Session,

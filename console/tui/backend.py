@@ -315,7 +315,7 @@ class Backend:
         if wish.kind == "from-file":
             strategy = replace(strategy, text=wish.value)
         plan = reset.plan(self.session, group, strategy, wish.selection, armed=wish.armed)
-        idle = "" if plan.changes or wish.armed else "every partition is where the plan wants it"
+        idle = plan.idle
         return Change(reset.view(plan), self._reset(plan), idle)
 
     def _reset(self, plan: ResetPlan) -> RunChange:
@@ -415,7 +415,7 @@ class Backend:
             if plan.live:
                 # Its consumers run again, as they mostly do by then: the undo waits for them instead of failing.
                 plan = reset.plan_undo(self.session, job.id, armed=True)
-            idle = "" if plan.changes or plan.armed else "every partition is where it was before"
+            idle = plan.idle
             return Change(reset.view(plan), self._reset(plan), idle)
         return Change(
             self._view_of(job, f"undo {job.id}", "undo"),

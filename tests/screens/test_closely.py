@@ -28,7 +28,7 @@ async def test_the_brokers(size: tuple[int, int]) -> None:
         away = next(line for line in screen_lines(app) if line.startswith(" ✖"))
         assert " 3 –" in away and "not in the cluster" in away
         if size[0] >= 160:
-            assert "60 of 60 replicas" in away and "55.9 GiB" in seen(app)
+            assert "60 of 60 replica" in away and "55.9 GiB" in seen(app)
         await pilot.press("c")
         await until_seen(pilot, "broker list")
 

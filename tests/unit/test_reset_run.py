@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,27 @@ def test_the_old_offsets_are_saved_before_the_first_commit(kafka: Kafka, journal
     assert saved == [[f"orders/{p}" for p in range(5)]]
     assert (outcome.state, outcome.done, outcome.failed, outcome.left) == ("done", 5, 0, 0)
     assert set(kafka.commits.values()) == {10}
+
+
+def test_a_partition_that_could_not_be_seen_makes_it_partly(kafka: Kafka, session: Session) -> None:
+    seen = kafka.group
+
+    def without_a_leader(name: str) -> Group:
+        found = seen(name)
+        lost = Problem("broker 2", "TIMEOUT", "broker 2 does not answer")
+        rows = (
+            replace(p, end=None, start=None, problem=lost) if p.partition == 3 else p for p in found.partitions or ()
+        )
+        return replace(found, partitions=tuple(rows))
+
+    kafka.group = without_a_leader  # type: ignore[method-assign]
+    outcome = apply(session)
+    assert (outcome.state, outcome.done, outcome.failed, outcome.left) == ("partly", 4, 0, 1)
+    assert any("1 partition left alone that could not be seen" in line for line in outcome.lines), outcome.lines
+    assert [(p.where, p.code) for p in outcome.problems] == [("orders partition 3", "UNSEEN")]
+    again = apply(session)
+    assert (again.state, again.left) == ("failed", 1), "what is left is not where the plan wants it"
+    assert "could not be seen" in again.lines[0]
 
 
 def test_a_refused_partition_is_partly_with_its_reason(kafka: Kafka, session: Session) -> None:
