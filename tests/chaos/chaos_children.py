@@ -46,7 +46,10 @@ while True:
             for g in seen.groups
         }
         tick["topics"] = {
-            t.name: [{"leader": p.leader, "end": p.end, "isr": len(p.isr)} for p in t.partitions] for t in seen.topics
+            t.name: [
+                {"leader": p.leader, "end": p.end, "in_sync": len(p.isr) == len(p.replicas)} for p in t.partitions
+            ]
+            for t in seen.topics
         }
     tick["took"] = time.monotonic() - began
     print(json.dumps(tick), flush=True)

@@ -47,7 +47,7 @@ class Scene:
                 seen = self.client.snapshot()
             except LogqError:
                 seen = None
-            synced = seen is not None and all(len(p.isr) == 3 for t in seen.topics for p in t.partitions)
+            synced = seen is not None and all(len(p.isr) == len(p.replicas) for t in seen.topics for p in t.partitions)
             if seen and synced and seen.complete and self.lags(seen) == dict.fromkeys(self.groups, 36):
                 return seen
             assert time.monotonic() < deadline, f"the cluster did not settle: {seen and seen.problems}"

@@ -86,7 +86,7 @@ class Rounds:
         def whole() -> bool:
             for tick in self.polling.since(since):
                 topics = tick.get("topics", {})
-                in_sync = all(p["isr"] == 3 for t in topics.values() for p in t)
+                in_sync = all(p["in_sync"] for t in topics.values() for p in t)
                 if tick.get("complete") and in_sync and self.all_fresh(tick):
                     return True
             return False

@@ -44,7 +44,7 @@ async def test_browse_filter_follow_export_and_replay_by_keys(kafka: str, unique
         await until(pilot, lambda: f"kafka:{source} 200" in seen(app), WAIT)
         assert isinstance(app.screen, BrowseScreen)
         assert "200 of" in seen(app) and "not the whole: 900 offsets are held" in seen(app)
-        assert "older not looked at" in seen(app)
+        await until_seen(pilot, "older not looked at")
 
         # A filter, scanned back page after page until it was the whole; then from the earliest on.
         screen = app.screen
