@@ -17,6 +17,7 @@ from typing import Any
 
 from console.errors import Failed, NotFound, Refused
 from console.journal import owner, schema
+from console.journal.entries import rows_of, write_rows
 from console.journal.owner import Owner
 from console.journal.rows import ENTRY, JOB, LOCK, Entry, LogLine, held_by, hide_secrets, job_of
 from console.journal.writer import Writer
@@ -24,15 +25,6 @@ from console.model import Job, JobKind, JobState
 
 CLOSE_S = 0.4
 _CANCEL, _PAUSE = 1, 2  # what a job was asked, in its column `cancel`
-_PUT = "INSERT INTO entries (job, key, state, at, data, receipt, result, ambiguous, note) VALUES "
-_OR_UPDATE = (
-    " ON CONFLICT (job, key) DO UPDATE SET state = excluded.state,"
-    " at = excluded.at, data = coalesce(excluded.data, data), receipt = coalesce(excluded.receipt, receipt),"
-    " result = coalesce(excluded.result, result), ambiguous = max(ambiguous, excluded.ambiguous),"
-    " note = CASE excluded.note WHEN '' THEN note ELSE excluded.note END"
-)
-_ROW = "(?,?,?,?,?,?,?,?,?)"
-_ROWS_AT_ONCE = 100
 LOOKUP = 400
 """Ids in one look-up: SQLite takes 999 parameters wherever it was built."""
 
@@ -113,7 +105,7 @@ class Journal:
                     *(self._operator, me.host, me.pid, me.started),
                 ),
             )
-            _put(db, _rows(job_id, entries))
+            write_rows(db, rows_of(job_id, entries))
             self._log(db, job_id, f"started: {kind} {source} -> {target}")
 
         self._writer.do(write)
@@ -279,12 +271,7 @@ class Journal:
 
         Returns when they are on the disk, unless `wait` is False (then the future tells). Raises `Failed`.
         """
-        rows = _rows(job_id, entries)
-
-        def write(db: sqlite3.Connection) -> None:
-            _put(db, rows)
-
-        future = self._writer.submit(write)
+        future = self._writer.put(rows_of(job_id, entries))
         if wait:
             future.result()
         return future
@@ -362,19 +349,3 @@ class Journal:
                 return self._reader.execute(sql, values).fetchall()
         except sqlite3.Error as error:
             raise Failed(f"the journal {self.path} could not be read: {error}") from None
-
-
-def _put(db: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert or update, many rows a statement: between two statements the writer waits its turn behind busy workers."""
-    for first in range(0, len(rows), _ROWS_AT_ONCE):
-        some = rows[first : first + _ROWS_AT_ONCE]
-        values = [value for row in some for value in row]
-        db.execute(_PUT + ",".join([_ROW] * len(some)) + _OR_UPDATE, values)
-
-
-def _rows(job_id: str, entries: Iterable[Entry]) -> list[tuple[Any, ...]]:
-    """The values of a row for each entry."""
-    now = time.time()
-    return [
-        (job_id, e.key, e.state, e.at or now, e.data, e.receipt, e.result, int(e.ambiguous), e.note) for e in entries
-    ]

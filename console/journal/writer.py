@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from console.errors import Failed, LogqError
+from console.journal.entries import Row, write_rows
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], Any]
@@ -26,7 +27,7 @@ class Writer:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._work: queue.SimpleQueue[tuple[Work, Future[Any]] | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[tuple[Work | list[Row], Future[Any]] | None] = queue.SimpleQueue()
         self._closed = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="logq-journal", daemon=True)
@@ -38,7 +39,14 @@ class Writer:
 
     def submit(self, work: Callable[[sqlite3.Connection], T]) -> Future[T]:
         """Hand over `work` without waiting for the commit."""
-        future: Future[T] = Future()
+        return self._hand_over(work)
+
+    def put(self, rows: list[Row]) -> Future[None]:
+        """Hand over rows for the table of entries. What comes in a row from several callers is one statement."""
+        return self._hand_over(rows)
+
+    def _hand_over(self, work: Work | list[Row]) -> Future[Any]:
+        future: Future[Any] = Future()
         with self._lock:
             if self._closed:
                 raise Failed("the journal is closed: this run is ending")
@@ -58,7 +66,7 @@ class Writer:
         ending = False
         while not ending:
             item = self._work.get()
-            group: list[tuple[Work, Future[Any]]] = []
+            group: list[tuple[Work | list[Row], Future[Any]]] = []
             while item is not None:
                 group.append(item)
                 if len(group) >= _GROUP:
@@ -72,11 +80,18 @@ class Writer:
                 self._commit(group)
         self._connection.close()
 
-    def _commit(self, group: list[tuple[Work, Future[Any]]]) -> None:
+    def _commit(self, group: list[tuple[Work | list[Row], Future[Any]]]) -> None:
         answers: list[tuple[Future[Any], Any, BaseException | None]] = []
+        rows: list[Row] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for work, future in group:
+                if isinstance(work, list):
+                    rows += work
+                    answers.append((future, None, None))
+                    continue
+                write_rows(self._connection, rows)
+                rows = []
                 self._connection.execute("SAVEPOINT piece")
                 try:
                     answers.append((future, work(self._connection), None))
@@ -86,6 +101,7 @@ class Writer:
                     self._connection.execute("ROLLBACK TO piece")
                     self._connection.execute("RELEASE piece")
                     answers.append((future, None, error))
+            write_rows(self._connection, rows)
             self._connection.execute("COMMIT")
         except BaseException as error:
             with suppress(sqlite3.Error):

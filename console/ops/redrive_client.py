@@ -34,8 +34,8 @@ from console.text import plural
 if TYPE_CHECKING:
     from console.ops.session import Session
 
-WORKERS = 12
-"""Measured with the journal: 12 hide its waits, more only queue for the interpreter."""
+WORKERS = 24
+"""Measured with 10 ms added to every call: 1,135 messages a second, 859 with 20, 958 with 32; else as with 16."""
 
 EMPTY_POLLS = 2
 """Empty long polls in a row before one worker believes it; all must, and then the counts are asked."""

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from console.config import SqsSettings
 from console.errors import Denied, Failed, LogqError, NotFound, Unreachable, UsageError
 from console.sqs.price import Meter
+from console.sqs.shortcut import shorten
 
 if TYPE_CHECKING:
     from botocore.loaders import Loader
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 READ_ATTEMPTS = 2
-POOL_CONNECTIONS = 24
+POOL_CONNECTIONS = 32
 _STAND_IN = "logq"
 _STAND_IN_REGION = "us-east-1"
 _REGION_REMEDY = "add --region NAME, set AWS_REGION, or put region into the profile"
@@ -77,6 +78,7 @@ def sqs_client(settings: SqsSettings, timeout: float, *, sends: bool = False, me
     URL).
     """
     client = _client("sqs", settings, timeout, 1 if sends else READ_ATTEMPTS, settings.endpoint_url)
+    shorten(client, sends=sends)
     if meter is not None:
         counting = meter
 
