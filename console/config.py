@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -325,6 +324,8 @@ def _expand(value: str, profile: str) -> str:
 
 
 def _run_secret(command: str, profile: str) -> str:
+    import subprocess
+
     try:
         done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=30, check=False)
     except subprocess.TimeoutExpired:

@@ -74,6 +74,10 @@ def partition_status(
         return Status.LOST, f"{plural(lost, 'record')} expired before the group read them"
     if lag is None:
         return Status.UNKNOWN, "the end of the log is unknown"
+    if p.end is not None and p.committed > p.end and p.own_lag is None:
+        # Kafka takes any offset as a commit, and keeps those of a topic that is deleted and made again at once.
+        beyond = f"its commit is {count(p.committed - p.end)} beyond the end of the log"
+        return Status.WARN, f"{beyond}, which was made anew or cut: it goes on where auto.offset.reset says"
     if lag == 0:
         return Status.OK, ""
     if p.stable_end is not None and p.end is not None and p.stable_end < p.end and _read_to(p, p.stable_end):

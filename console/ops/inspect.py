@@ -28,7 +28,6 @@ from console.model import (
     Topic,
 )
 from console.ops import targets
-from console.ops.clusters import Facet, cluster
 from console.ops.leftover import cleared
 from console.ops.peek import REOPENED_S as REOPENED_S
 from console.ops.peek import budget as budget
@@ -36,6 +35,7 @@ from console.ops.peek import kept as kept
 from console.ops.peek import peek as peek
 
 if TYPE_CHECKING:
+    from console.ops.clusters import Facet
     from console.ops.session import Session
     from console.sqs.peek import Peek
 
@@ -309,6 +309,7 @@ def dead_letter(
 def _narrowed(view: DeadLetterView, where: str | None, by: Sequence[Facet]) -> DeadLetterView:
     """What of a topic's records fits, and its clusters; how many the topic holds stays what it is."""
     from console.ops.browse_filter import RecordWhere
+    from console.ops.clusters import cluster
 
     messages, note = view.messages, view.note
     if where is not None:
@@ -334,6 +335,8 @@ def resolve(session: Session, target: str, timeout: float | None = None) -> targ
 
 
 def _queue_view(letters: DeadLetters, seen: Peek, by: Sequence[Facet]) -> DeadLetterView:
+    from console.ops.clusters import cluster
+
     messages = tuple(sorted(seen.messages, key=lambda m: m.timestamp or 0.0, reverse=True))
     times = [m.timestamp for m in messages if m.timestamp is not None]
     if letters.oldest_seconds is None and seen.whole and times:
@@ -344,6 +347,7 @@ def _queue_view(letters: DeadLetters, seen: Peek, by: Sequence[Facet]) -> DeadLe
 def _topic_view(session: Session, name: str, limit: int, timeout: float | None) -> DeadLetterView:
     from console.kafka.deadletter import failure
     from console.kafka.read import read_last
+    from console.ops.clusters import cluster
     from console.ops.redrive_marks import marks, place_of
 
     seen = topic(session, name, timeout)

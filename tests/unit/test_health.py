@@ -96,6 +96,16 @@ def test_lost_records_are_said_and_not_counted_as_lag() -> None:
     assert judged.reason.startswith("lost 300 records")
 
 
+def test_a_commit_beyond_the_end_is_not_at_rest() -> None:
+    judged = replay([(0, 500, 20, 0)])
+    assert (judged.status, judged.lag) == (Status.WARN, 0)
+    assert judged.reason == (
+        "its commit is 480 beyond the end of the log, which was made anew or cut: it goes on where "
+        "auto.offset.reset says"
+    )
+    assert replay([(0, 20, 20, 0)]).status is Status.OK
+
+
 def test_losing_says_when() -> None:
     looks: list[Look] = [(t, 10_000, 20_000 + 10 * t, 100 * t) for t in range(0, 20, 2)]
     judged = replay(looks, stall=300)
