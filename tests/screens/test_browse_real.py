@@ -76,7 +76,7 @@ async def test_browse_filter_follow_export_and_replay_by_keys(kafka: str, unique
         # The filter's records, up to the offset where the follow began, into the other topic.
         await pilot.press("R", *f"kafka:{target}", "tab", *"0", "tab", *"300", "enter")
         await until(pilot, lambda: isinstance(app.screen, PlanDialog), WAIT)
-        assert "exactly once" in seen(app) and "that match: int(value) % 3 == 0" in seen(app)
+        await until(pilot, lambda: "exactly once" in seen(app) and "that match: int(value) % 3 == 0" in seen(app))
         await pilot.press("right", "enter")
         await until(pilot, lambda: isinstance(app.screen, JobScreen) and "✔ done" in seen(app), WAIT)
         await until_seen(pilot, "300 done")
@@ -94,7 +94,7 @@ async def test_browse_filter_follow_export_and_replay_by_keys(kafka: str, unique
         await until_seen(pilot, "the 2 marked records")
         await pilot.press("tab", *f"kafka:{target}", "tab", "tab", *"env=test", "enter")
         await until(pilot, lambda: isinstance(app.screen, PlanDialog), WAIT)
-        assert "2 records picked by hand" in seen(app) and "env = 'test'" in seen(app)
+        await until(pilot, lambda: "2 records picked by hand" in seen(app) and "env = 'test'" in seen(app))
         await pilot.press("right", "enter")
         await until(pilot, lambda: isinstance(app.screen, JobScreen) and "✔ done" in seen(app), WAIT)
         edited = [r for found in read(kafka, target, 3).values() for r in found if ("env", b"test") in r.headers]
