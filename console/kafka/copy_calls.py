@@ -79,20 +79,21 @@ class Calls:
         if time.monotonic() - max(self._moved, self._fresh) > STUCK_S:
             raise Broken(f"nothing moved for {STUCK_S:g} s")
 
-    def again(self, call: Callable[[], object], what: str, *, here: bool = False) -> bool:
+    def again(self, call: Callable[[], object], what: str, *, here: bool = False, most: float | None = None) -> bool:
         """Make a call, the same again while the error is retriable; False when stopped meanwhile.
 
         Who wants to stop is given some seconds more: most answers come, and then the end is known. A call that has not
-        returned by then is left to itself: what it settles is read, or fenced, by whoever goes on. `here` is for short
-        calls of a consumer: while it runs a callback it lets no other thread in. Raises `KafkaException` for a
-        transaction that must be aborted, as `stuck` when that does not help, `verdict` for the rest.
+        returned by then is left to itself: what it settles is read, or fenced, by whoever goes on. So is one that takes
+        longer than `most` seconds (`STUCK_S`): that is `Broken`. `here` is for short calls of a consumer: while it runs
+        a callback it lets no other thread in. Raises `KafkaException` for a transaction that must be aborted, as
+        `stuck` when that does not help, `verdict` for the rest.
         """
         from confluent_kafka import KafkaException
 
         while True:
             try:
                 if not here:
-                    return self._made(call)
+                    return self._made(call, STUCK_S if most is None else most)
                 call()
                 return True
             except KafkaException as error:
@@ -107,8 +108,12 @@ class Calls:
                     return False
                 time.sleep(_PAUSE_S)
 
-    def _made(self, call: Callable[[], object]) -> bool:
-        """Make a call on a thread of its own, which a broker that hangs keeps for as long as the call may take."""
+    def _made(self, call: Callable[[], object], most: float) -> bool:
+        """Make a call on a thread of its own, which a broker that hangs keeps for as long as the call may take.
+
+        Or longer: librdkafka's `send_offsets_to_transaction` does not keep to its timeout while the group's coordinator
+        is away, and may then wait for ever (its issues 5456 and 5511).
+        """
         raised: list[BaseException] = []
 
         def make() -> None:
@@ -119,11 +124,15 @@ class Calls:
 
         made = threading.Thread(target=make, name="logq-copy-call", daemon=True)
         made.start()
+        ends = time.monotonic() + most
         while made.is_alive():
             made.join(_PAUSE_S)
             self._tell()
             if made.is_alive() and self._leaving():
                 return False
+            if made.is_alive() and time.monotonic() > ends:
+                self.check()
+                raise Broken(f"a call gave no answer in {most:g} s")
         if raised:
             raise raised[0]
         return True

@@ -157,7 +157,9 @@ def _copy(session: Session, job: str, planned: ReplayPlan, watch: _Watch) -> Cop
     if marks:
         settings = session.require_kafka().settings
         calls = Calls(job, copy.patience, watch.stopped, watch.waits)
-        if not calls.again(lambda: found.update(copy_group.begin(settings, copy)), "write the ranges"):
+        if not calls.again(
+            lambda: found.update(copy_group.begin(settings, copy)), "write the ranges", most=copy.patience
+        ):
             return None
     ranges = {p: (mark.start, mark.end) for p, mark in found.items()}
     session.journal.put(job, [Entry("ranges", "BEGUN", data=json.dumps(ranges).encode())])

@@ -91,8 +91,8 @@ class Run:
 FULL = bool(os.environ.get("LOGQ_FULL"))
 """Set for 20 kills and 10,000 messages a queue; else a smaller number of both, of the same kind."""
 
-MESSAGES, KILLS, MOST = (10_000, 20, 450) if FULL else (4_000, 5, 200)
-FIFO_MESSAGES, FIFO_KILLS, FIFO_MOST = (10_000, 20, 450) if FULL else (600, 3, 60)
+MESSAGES, KILLS, MOST = (10_000, 20, 200) if FULL else (3_000, 5, 200)
+FIFO_MESSAGES, FIFO_KILLS, FIFO_MOST = (10_000, 20, 200) if FULL else (450, 3, 40)
 
 
 def killed_and_resumed(
@@ -147,7 +147,7 @@ def test_where_the_destination_can_be_looked_at_nothing_stays_in_doubt(
 ) -> None:
     """Killed between INTENT and SENT, with the copies there: the look finds them, and nothing is sent twice."""
     with sqs_world.world(sqs_endpoint, unique("look"), receives=50) as world:
-        bodies = [json.dumps({"n": n}) for n in range(1_500)]
+        bodies = [json.dumps({"n": n}) for n in range(1_200)]
         world.fill(bodies)
         job, at = killed_and_resumed(sqs_endpoint, tmp_path, world.dlq, seeded(), 3, 80)
         ends = time.monotonic() + LEASE_S + 5

@@ -8,9 +8,9 @@ import time
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from console.errors import Failed
+from console.errors import Failed, Unreachable
 from console.kafka import copy_calls
-from console.kafka.copy_calls import Calls, Fenced
+from console.kafka.copy_calls import Broken, Calls, Fenced
 
 
 def test_a_call_that_never_returns_is_left_to_itself_and_meanwhile_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,6 +25,20 @@ def test_a_call_that_never_returns_is_left_to_itself_and_meanwhile_told(monkeypa
     assert 1.7 < time.monotonic() - started < 4
     assert len(told) in (1, 2)  # once a second
     assert told == sorted(told)
+    for_ever.set()
+
+
+def test_a_call_that_never_returns_is_the_end_of_its_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    for_ever = threading.Event()
+    calls = Calls("job", 60, lambda: False)
+    with pytest.raises(Broken, match=r"gave no answer in 0\.3 s"):
+        calls.again(for_ever.wait, "commit the position", most=0.3)
+    monkeypatch.setattr(copy_calls, "STUCK_S", 0.2)
+    with pytest.raises(Broken, match=r"gave no answer in 0\.2 s"):
+        calls.again(for_ever.wait, "commit the position")
+    impatient = Calls("job", 0.2, lambda: False)
+    with pytest.raises(Unreachable, match=r"nothing moved for 0\.2 s"):
+        impatient.again(for_ever.wait, "write the ranges", most=0.2)
     for_ever.set()
 
 
