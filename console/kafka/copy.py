@@ -265,11 +265,13 @@ class Copier:
         moved = {p: self._mine[p] for p in self._dirty}
         calls = self._calls
         try:
-            producer.begin_transaction()
+            if not calls.again(producer.begin_transaction, "begin a transaction"):
+                return
             self._produce(producer, chosen)
-            offsets, group = marks.commits(self._copy.source, moved), source.consumer_group_metadata()
+            offsets = marks.commits(self._copy.source, moved)
             committed = calls.again(
-                lambda: producer.send_offsets_to_transaction(offsets, group, CALL_S), "commit the position"
+                lambda: producer.send_offsets_to_transaction(offsets, source.consumer_group_metadata(), CALL_S),
+                "commit the position",
             ) and calls.again(lambda: producer.commit_transaction(CALL_S), "commit")
         except KafkaException as error:
             self._abort(producer, source, error, chosen)

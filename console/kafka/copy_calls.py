@@ -16,6 +16,9 @@ CALL_S = 30.0
 STUCK_S = 45.0
 """After so long without movement new clients are made: a client may wait for ever for a coordinator that is back."""
 
+_LATE_S = 5.0
+"""How much longer than its own timeout a call may take before its clients are given up."""
+
 _LEAVE_S = 5.0
 _PAUSE_S = 0.1
 _QUIET_S = 3.0
@@ -84,7 +87,7 @@ class Calls:
 
         Who wants to stop is given some seconds more: most answers come, and then the end is known. A call that has not
         returned by then is left to itself: what it settles is read, or fenced, by whoever goes on. So is one that takes
-        longer than `most` seconds (`STUCK_S`): that is `Broken`. `here` is for short calls of a consumer: while it runs
+        longer than `most` seconds: that is `Broken`. `here` is for short calls of a consumer: while it runs
         a callback it lets no other thread in. Raises `KafkaException` for a transaction that must be aborted, as
         `stuck` when that does not help, `verdict` for the rest.
         """
@@ -93,7 +96,7 @@ class Calls:
         while True:
             try:
                 if not here:
-                    return self._made(call, STUCK_S if most is None else most)
+                    return self._made(call, CALL_S + _LATE_S if most is None else most)
                 call()
                 return True
             except KafkaException as error:

@@ -153,6 +153,7 @@ class Replays:
         self._start(*self._what, "--job", self.jobs[-1])
 
     def _start(self, *argv: str) -> None:
+        self._began = time.monotonic()
         self._out = (self._folder / "replay.out").open("w")
         self._err = (self._folder / "replay.err").open("w+")
         self.process = subprocess.Popen(
@@ -168,7 +169,8 @@ class Replays:
     def newest(self) -> str:
         """The last lines of the one at work, and of the last that stopped."""
         said = (self._folder / "replay.err").read_text().splitlines()[-2:]
-        return f"{said}, before that {self.stops[-1:]}"
+        age = time.monotonic() - self._began
+        return f"{said} for {age:.0f} s, before that {len(self.stops)} stops, the last {self.stops[-2:]}"
 
     def copied(self) -> int:
         """Records that all jobs have copied, as the journal knows."""

@@ -33,8 +33,9 @@ def test_a_call_that_never_returns_is_the_end_of_its_clients(monkeypatch: pytest
     calls = Calls("job", 60, lambda: False)
     with pytest.raises(Broken, match=r"gave no answer in 0\.3 s"):
         calls.again(for_ever.wait, "commit the position", most=0.3)
-    monkeypatch.setattr(copy_calls, "STUCK_S", 0.2)
-    with pytest.raises(Broken, match=r"gave no answer in 0\.2 s"):
+    monkeypatch.setattr(copy_calls, "CALL_S", 0.2)
+    monkeypatch.setattr(copy_calls, "_LATE_S", 0.1)
+    with pytest.raises(Broken, match=r"gave no answer in 0\.3 s"):
         calls.again(for_ever.wait, "commit the position")
     impatient = Calls("job", 0.2, lambda: False)
     with pytest.raises(Unreachable, match=r"nothing moved for 0\.2 s"):
