@@ -29,15 +29,14 @@ pytestmark = [pytest.mark.broker, pytest.mark.bench, pytest.mark.timeout(900)]
 
 MESSAGES = 2_000
 ROUNDS = 3
-RATIO = 0.65
-"""0.85 is asked for; measured 0.84 to 0.98 where nothing but the server runs on the two cores."""
-
+RATIO = 0.85
 DELAY_S = 0.010
-TIMES = 3.5
-"""5 is asked for; measured 4.6 to 6.1 where nothing but the server runs on the two cores."""
-
+TIMES = 5.0
 FULL = bool(os.environ.get("LOGQ_FULL"))
-"""Set for the numbers as the design asks for them, which take longer than a test run should."""
+"""Set for the numbers as the design asks for them, which take longer than a test run should and a quiet machine."""
+
+SLACK = 1.0 if FULL else 0.8
+"""For a machine that does other things than this and the server. Measured without them: 0.84 to 0.98 and 4.6 to 6.1."""
 
 MEMORY_MESSAGES = int(os.environ.get("LOGQ_MEMORY_MESSAGES") or (200_000 if FULL else 5_000))
 
@@ -122,7 +121,7 @@ def test_redrive_keeps_up_with_an_unjournaled_loop(sqs_endpoint: str, unique: Un
         f"redrive {max(redrives):,.0f} messages/s (of {redrives}), a boto3 loop of {WORKERS} threads without a journal "
         f"{max(loops):,.0f} (of {loops}): {ratio:.2f}"
     )
-    assert ratio >= RATIO
+    assert ratio >= RATIO * SLACK
 
 
 def test_on_a_slow_way_redrive_leaves_a_single_loop_behind(sqs_endpoint: str, unique: Unique, tmp_path: Path) -> None:
@@ -143,7 +142,7 @@ def test_on_a_slow_way_redrive_leaves_a_single_loop_behind(sqs_endpoint: str, un
         f"with {DELAY_S * 1000:.0f} ms a call: redrive {max(redrives):,.0f} messages/s (of {redrives}), "
         f"a single loop {max(loops):,.0f} (of {loops}): {times:.1f} times"
     )
-    assert times >= TIMES
+    assert times >= TIMES * SLACK
 
 
 def resident() -> int:
@@ -183,4 +182,4 @@ def test_memory_does_not_grow_with_the_messages(sqs_endpoint: str, unique: Uniqu
         f"{early[1] / 1e6:.1f} MB held at {early[0]:,} messages, {late[1] / 1e6:.1f} MB at {late[0]:,}: {slope:.0f} B"
     )
     # An id alone, kept for each message, would be more than 85 bytes; a process may grow a little by itself.
-    assert slope < 60 or (many and growth < 8_000_000)
+    assert slope < 40 or (many and growth < 8_000_000)
