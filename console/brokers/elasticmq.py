@@ -74,10 +74,13 @@ class SqsServer:
         self.server.restart(_START_S)
 
 
-def start_elasticmq(supervisor: Supervisor, region: str = REGION, account_id: str = ACCOUNT_ID) -> SqsServer:
+def start_elasticmq(
+    supervisor: Supervisor, region: str = REGION, account_id: str = ACCOUNT_ID, heap_mb: int = _HEAP_MB
+) -> SqsServer:
     """Start ElasticMQ under the supervisor and return when it answers; its log is `elasticmq.log` in the folder.
 
-    `Failed` with the last lines of that log when it ends or does not answer within a minute. Its jars must be there.
+    Messages are in its heap: of 1 KB some 50,000 fit into the usual one. `Failed` with the last lines of that log when
+    it ends or does not answer within a minute. Its jars must be there.
     """
     pinned = jars.pinned("elasticmq")
     folder = supervisor.directory / "elasticmq"
@@ -91,7 +94,7 @@ def start_elasticmq(supervisor: Supervisor, region: str = REGION, account_id: st
         server = Server(
             name="ElasticMQ",
             supervisor=supervisor,
-            argv=jvm.command(_HEAP_MB, folder, f"-Dconfig.file={config}", "org.elasticmq.server.Main"),
+            argv=jvm.command(heap_mb, folder, f"-Dconfig.file={config}", "org.elasticmq.server.Main"),
             env=jvm.environment(pinned),
             log=supervisor.directory / "elasticmq.log",
             hopeless=jvm.BIND_FAILED,
