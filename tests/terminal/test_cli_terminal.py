@@ -136,5 +136,6 @@ def test_no_color_is_obeyed(kafka: str, stopped: tuple[str, str]) -> None:
         with Terminal("-b", kafka, *options, "group", "list", environment=bare) as terminal:
             terminal.wait_exit(30)
             terminal.read(0.2)
-            assert stopped[0].encode() in terminal.raw  # the screen has scrolled where there are many groups
+            # In all that was written, for the screen has scrolled; the end of a long name may be cut.
+            assert stopped[0].rpartition("-")[0].encode() in terminal.raw
             assert b"\x1b" not in bytes(terminal.raw)
