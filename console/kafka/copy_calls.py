@@ -87,9 +87,9 @@ class Calls:
 
         Who wants to stop is given some seconds more: most answers come, and then the end is known. A call that has not
         returned by then is left to itself: what it settles is read, or fenced, by whoever goes on. So is one that takes
-        longer than `most` seconds: that is `Broken`. `here` is for short calls of a consumer: while it runs
-        a callback it lets no other thread in. Raises `KafkaException` for a transaction that must be aborted, as
-        `stuck` when that does not help, `verdict` for the rest.
+        longer than `most` seconds (else a little longer than `CALL_S`): that is `Broken`. `here` is for short calls of
+        a consumer: while it runs a callback it lets no other thread in. Raises `KafkaException` for a transaction that
+        must be aborted, as `stuck` when that does not help, `verdict` for the rest.
         """
         from confluent_kafka import KafkaException
 

@@ -117,6 +117,34 @@ def test_many_threads_write_at_once(journal: Journal) -> None:
     assert journal.counts(job) == {"SENT": 320}
 
 
+def test_what_comes_together_is_written_in_the_order_it_came(journal: Journal) -> None:
+    """Held up, the writer makes one statement of what stands side by side: also of two states of one message."""
+    job = begin(journal)
+    held, goes_on = threading.Event(), threading.Event()
+    seen: list[tuple[str, str]] = []
+
+    def hold(db: sqlite3.Connection) -> None:
+        held.set()
+        assert goes_on.wait(10)
+
+    def look(db: sqlite3.Connection) -> None:
+        seen.extend(db.execute("SELECT key, state FROM entries ORDER BY seq"))
+
+    journal._writer.submit(hold)
+    assert held.wait(10)
+    journal.put(job, [Entry("a", "INTENT", data=b"whole", receipt="r", ambiguous=True)], wait=False)
+    journal.put(job, [Entry("b", "INTENT", data=b"other"), Entry("a", "SENT", result="copy")], wait=False)
+    looked = journal._writer.submit(look)
+    last = journal.put(job, [Entry("a", "DELETED")], wait=False)
+    goes_on.set()
+    looked.result(10)
+    last.result(10)
+    assert seen == [("a", "SENT"), ("b", "INTENT")]
+    a, b = journal.entries(job)
+    assert (a.key, a.state, a.data, a.receipt, a.result, a.ambiguous) == ("a", "DELETED", b"whole", "r", "copy", True)
+    assert (b.key, b.state, b.data) == ("b", "INTENT", b"other")
+
+
 def test_a_refusal_does_not_undo_what_others_wrote(journal: Journal) -> None:
     job = begin(journal)
     held = threading.Event()

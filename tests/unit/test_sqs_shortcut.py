@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConn
 
 from console.config import SqsSettings
 from console.sqs import connect
+from console.sqs import send as sending
 from console.sqs.price import Meter
 
 URL = "http://127.0.0.1/000000000000/q"
@@ -127,6 +128,10 @@ def test_a_send_whose_answer_is_lost_is_not_made_again(server: Server) -> None:
     server.say((-1, b""))
     with pytest.raises(ReadTimeoutError):
         client(server, True, 0.3).send_message_batch(QueueUrl=URL, Entries=ENTRIES)
+    assert len(server.asked) == 1
+    server.say((200, b"<html>a proxy's page</html>"))
+    told = sending.send(mine, URL, [sending.Outgoing("id", "x", {})])
+    assert [result.fate for result in told.values()] == [sending.Fate.UNKNOWN]
     assert len(server.asked) == 1
     server.say((200, SENT))
     assert mine.send_message_batch(QueueUrl=URL, Entries=ENTRIES)["Successful"] == SENT["Successful"]
