@@ -79,7 +79,7 @@ def start_elasticmq(
 ) -> SqsServer:
     """Start ElasticMQ under the supervisor and return when it answers; its log is `elasticmq.log` in the folder.
 
-    Messages are in its heap: 60,000 of 510 bytes, redriven, fitted into the usual one and 200,000 did not. `Failed` with
+    Messages are in its heap: 60,000 of 510 bytes, redriven, fitted into the usual one, 200,000 did not. `Failed` with
     the last lines of that log when it ends or does not answer within a minute. Its jars must be there.
     """
     pinned = jars.pinned("elasticmq")
