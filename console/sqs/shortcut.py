@@ -5,7 +5,7 @@ a plain success, which it nearly always is: JSON straight to a dict, where botoc
 weighs a retry. Everything else is left to botocore: its parser reads every other answer, and a read that failed is
 asked again the whole way, with botocore's retries. A send is never made twice.
 
-Measured: 2.0 ms of CPU time a call instead of 2.6, of which signing and HTTP are most.
+Measured: 2.0 ms of CPU time a call instead of 2.4; what is left is mostly signing and HTTP.
 """
 
 from __future__ import annotations
