@@ -33,6 +33,7 @@ _CLEARED = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL"
 _SLOW_FOLDERS = ("screens", "bench")
 _SLOW_FILES = ("test_brokers_supervise.py", "test_brokers_jars.py", "test_import_hygiene.py")
 _QUICK_SCREENS = ("test_widgets_lines.py",)
+_LONGEST_FIRST = ("chaos", "terminal", "broker", "screens", "quality", "unit")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,10 +49,17 @@ def pytest_configure(config: pytest.Config) -> None:
     if quick:
         config.option.markexpr = "not broker and not slow"
     settings.load_profile("quick" if quick else "ci")
+    config.option.loadscopereorder = False  # xdist would take the files with the fewest tests last: the longest ones
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole consoles driven by keys, benchmarks and starts of other processes take seconds: `slow`."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Whole consoles driven by keys, benchmarks and starts of other processes take seconds: `slow`.
+
+    Where several processes share the tests (`-n`), the folders with the longest ones come first.
+    """
+    if hasattr(config, "workerinput"):
+        rank = {folder: number for number, folder in enumerate(_LONGEST_FIRST)}
+        items.sort(key=lambda item: rank.get(item.path.parent.name, len(rank)))
     for item in items:
         in_folder = item.path.parent.name in _SLOW_FOLDERS and item.path.name not in _QUICK_SCREENS
         if in_folder or item.path.name in _SLOW_FILES:

@@ -68,8 +68,12 @@ class World:
         return out
 
     def drain(self, url: str | None = None) -> list[dict[str, Any]]:
-        """Everything in the queue, deleted as it is read, in the order it came."""
-        out: list[dict[str, Any]] = []
+        """Everything in the queue, deleted as it is read, in the order it came.
+
+        Each message once: a queue may hand one out to two readers (moto does, under load). A second copy is another
+        message, with an id of its own.
+        """
+        out: dict[str, dict[str, Any]] = {}
         lock = threading.Lock()
 
         def work() -> None:
@@ -84,14 +88,15 @@ class World:
                     entries = [{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(got)]
                     self.client.delete_message_batch(QueueUrl=url or self.url, Entries=entries)
                     with lock:
-                        out.extend(got)
+                        for message in got:
+                            out.setdefault(message["MessageId"], message)
 
         threads = [threading.Thread(target=work) for _ in range(1 if self.fifo else 4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        return out
+        return list(out.values())
 
     def counts(self, url: str | None = None) -> tuple[int, int]:
         """Visible and in flight."""
