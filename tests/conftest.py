@@ -52,14 +52,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.loadscopereorder = False  # xdist would take the files with the fewest tests last: the longest ones
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Whole consoles driven by keys, benchmarks and starts of other processes take seconds: `slow`.
 
-    Where several processes share the tests (`-n`), the folders with the longest ones come first.
+    Where several processes share the tests (`-n`), each file stays in one, and so does all that needs the three nodes:
+    one such cluster is enough for the machine. The folders with the longest tests come first.
     """
     if hasattr(config, "workerinput"):
         rank = {folder: number for number, folder in enumerate(_LONGEST_FIRST)}
         items.sort(key=lambda item: rank.get(item.path.parent.name, len(rank)))
+        for item in items:
+            nodes = "cluster3" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("cluster3" if nodes else item.path.stem))
     for item in items:
         in_folder = item.path.parent.name in _SLOW_FOLDERS and item.path.name not in _QUICK_SCREENS
         if in_folder or item.path.name in _SLOW_FILES:

@@ -129,7 +129,10 @@ def _assigned(bootstrap: str, group: str, topic: str) -> None:
 def _transactions(bootstrap: str, topic: str, group: str) -> Producer:
     """Committed, aborted and open transactions on a topic, and an offset of a group that is not decided."""
     commit(bootstrap, group, {(topic, 0): 2})
-    open_ = Producer({"bootstrap.servers": bootstrap, "transactional.id": f"open-{group}"})
+    # Open for as long as the tests take: the broker ends a transaction that is older than its timeout.
+    open_ = Producer(
+        {"bootstrap.servers": bootstrap, "transactional.id": f"open-{group}", "transaction.timeout.ms": 900_000}
+    )
     ended = Producer({"bootstrap.servers": bootstrap, "transactional.id": f"ended-{group}"})
     ended.init_transactions(30)
     for end in (ended.commit_transaction, ended.abort_transaction):
