@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
 
+from msgspec.structs import replace
+
 from console import upkeep
-from console.frozen import changer
 from console.history import AT_REST, MOST_PATIENCE, RATE_WINDOW, Activity, Commits, End, History, has_members
 from console.model import (
     JOB_GROUP_PREFIX,
@@ -168,12 +168,6 @@ def _losing(p: GroupPartition, past: Commits | None, ends: Sequence[End]) -> str
     return f"loses data in ~{duration(left / closing)}: the log start is catching up with its commit"
 
 
-_TIMED = changer(GroupPartition, "lag_seconds", "lag_seconds_source")
-_JUDGED = changer(GroupPartition, "status", "reason")
-_RATED = changer(Group, "partitions", "produced_rate", "consumed_rate", "rate_seconds", "trend")
-_RANKED = changer(Group, "status", "reason")
-
-
 def group_health(group: Group, history: History, now: float) -> Group:
     """The group with status and reason, also per partition; rates, trend and time behind from the history."""
     activity = history.activity(group.name)
@@ -186,20 +180,27 @@ def group_health(group: Group, history: History, now: float) -> Group:
         if p.lag_seconds is None:
             seconds, source = history.behind(p, now)
             if seconds is not None:
-                p = _TIMED(p, seconds, source)
+                p = replace(p, lag_seconds=seconds, lag_seconds_source=source)
         if ours:
             status, reason = Status.OK, ""
         else:
             held = history.held_since(p.topic, p.partition)
             status, reason = partition_status(p, past, ends, now, history.stall_seconds, has_readers, held)
-        partitions.append(_JUDGED(p, status, reason))
+        partitions.append(replace(p, status=status, reason=reason))
     produced, consumed, window = history.rates(group, now)
     rows = tuple(partitions) if group.partitions is not None else None
-    seen = _RATED(group, rows, produced, consumed, window, history.lag_trend(group.name))
+    seen = replace(
+        group,
+        partitions=rows,
+        produced_rate=produced,
+        consumed_rate=consumed,
+        rate_seconds=window,
+        trend=history.lag_trend(group.name),
+    )
     status, reason = (Status.OK, "holds the progress of a logq job") if ours else _group_status(seen)
     if status in (Status.STALL, Status.STOP, Status.WARN) and activity is not None:
         reason += _flapping(activity, now)
-    return _RANKED(seen, status, reason)
+    return replace(seen, status=status, reason=reason)
 
 
 def _just_left(activity: Activity | None, now: float, stall_seconds: float) -> bool:

@@ -7,9 +7,10 @@ to display.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Literal
+
+from msgspec import Struct
 
 
 class Severity(IntEnum):
@@ -53,8 +54,7 @@ class Status(StrEnum):
 _RANKS = {status: rank for rank, status in enumerate(Status)}
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True, gc=False):
     """Something that could not be seen or done, kept as data beside what could.
 
     `where` names the thing ("broker 2", "group billing", "queue images"), `code` is the other side's own short name
@@ -72,8 +72,7 @@ GroupType = Literal["classic", "consumer", "share", "streams", "unknown"]
 LagSource = Literal["record", "history", "lower_bound"]
 
 
-@dataclass(frozen=True, slots=True)
-class Broker:
+class Broker(Struct, frozen=True, gc=False):
     """One broker of the cluster; `reachable` is what this look saw, None when it was not asked."""
 
     id: int
@@ -83,8 +82,7 @@ class Broker:
     reachable: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True, gc=False):
     """One member of a consumer group and what is assigned to it."""
 
     id: str
@@ -94,8 +92,7 @@ class Member:
     assignment: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class GroupPartition:
+class GroupPartition(Struct, frozen=True, gc=False):
     """One partition as one group reads it.
 
     `start` is the log start offset, `end` the high watermark, `stable_end` the last stable offset; None when unknown.
@@ -138,8 +135,7 @@ class GroupPartition:
         return start - committed if start > committed else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True, gc=False):
     """A consumer group with its partitions; `members` and `partitions` are None while not asked for or not visible.
 
     Rates are records a second over the last `rate_seconds`; `trend` holds recent lag values, oldest first.
@@ -200,8 +196,7 @@ class Group:
         return max(timed, key=lambda p: p.lag_seconds or 0.0) if timed else None
 
 
-@dataclass(frozen=True, slots=True)
-class TopicPartition:
+class TopicPartition(Struct, frozen=True, gc=False):
     """One partition of a topic: where it lives and how far it reaches. Offsets are None when unknown."""
 
     partition: int
@@ -215,8 +210,7 @@ class TopicPartition:
     problem: Problem | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
+class Topic(Struct, frozen=True, gc=False):
     """A topic with its partitions by number. `config` is what was asked for, `redriven` how many dead letters."""
 
     name: str
@@ -236,8 +230,7 @@ class Topic:
         return sum(held) if len(held) == len(self.partitions) else None
 
 
-@dataclass(frozen=True, slots=True)
-class KafkaSnapshot:
+class KafkaSnapshot(Struct, frozen=True, gc=False):
     """The Kafka side at one moment. `at` is when it was complete (epoch seconds)."""
 
     at: float
@@ -255,8 +248,7 @@ class KafkaSnapshot:
 QueueType = Literal["standard", "fifo"]
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
+class Queue(Struct, frozen=True, gc=False):
     """A queue with its approximate counts. `dlq` is the name of its dead-letter queue, `dlq_of` the queues it serves.
 
     `dlq_count` is how many messages lie in its dead-letter queue, when that was seen. `oldest_seconds` comes from
@@ -294,8 +286,7 @@ class Queue:
         return self.type == "fifo"
 
 
-@dataclass(frozen=True, slots=True)
-class SqsSnapshot:
+class SqsSnapshot(Struct, frozen=True, gc=False):
     """The SQS side at one moment; `requests` is what this look cost, `…_so_far` (at AWS's prices) the whole run."""
 
     at: float
@@ -312,8 +303,7 @@ class SqsSnapshot:
 # ---------------------------------------------------------------- messages
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True, gc=False):
     """One Kafka record or SQS message, raw.
 
     `target` is `kafka:TOPIC` or `sqs:QUEUE`; `id` is `TOPIC/PARTITION/OFFSET` or the SQS MessageId. `headers` are
@@ -335,8 +325,7 @@ class Message:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(Struct, frozen=True, gc=False):
     """Dead letters that failed the same way: `id` is stable for the same label, times are epoch seconds."""
 
     id: str
@@ -347,8 +336,7 @@ class Cluster:
     example: Message | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetters:
+class DeadLetters(Struct, frozen=True, gc=False):
     """A dead-letter queue or topic. `source` names what it serves (queue names, or the original topic). `count` is
     approximate for a queue and the number of offsets held for a topic; `done` of them were redriven (None: not looked).
     """
@@ -368,8 +356,7 @@ class DeadLetters:
 # ---------------------------------------------------------------- attention, jobs
 
 
-@dataclass(frozen=True, slots=True)
-class Attention:
+class Attention(Struct, frozen=True, gc=False):
     """One thing that is wrong now, with its reason in words and the actions that help (ids of the action registry)."""
 
     status: Status
@@ -392,8 +379,7 @@ JobKind = Literal["reset", "redrive", "replay", "purge", "undo"]
 JobState = Literal["planned", "running", "paused", "done", "partly", "failed", "cancelled", "interrupted"]
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True, gc=False):
     """One change in the journal. `interrupted` is a job whose process has gone: `resume` finishes it."""
 
     id: str
@@ -412,8 +398,7 @@ class Job:
     undoable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True, gc=False):
     """How far a job is: `rate` in messages a second, `note` one line, `waits` who is waited for first, and where."""
 
     job: str
@@ -425,8 +410,7 @@ class Progress:
     waits: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True, gc=False):
     """How a change ended. `lines` say for people what happened and how to resume, undo or prove it."""
 
     job: str
@@ -438,8 +422,7 @@ class Outcome:
     problems: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True, gc=False):
     """One line of the doctor: what was tried, whether it worked (None: could not be told), and the remedy when not."""
 
     name: str

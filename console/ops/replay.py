@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from console.errors import LogqError, NotFound, Refused, UsageError
 from console.model import Job, JobState, Outcome, Problem, Progress

@@ -17,6 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from console.errors import LogqError, Refused
 from console.journal import Entry, Journal
 from console.model import JobState, Outcome, Problem, Progress
@@ -87,7 +89,7 @@ def run(
     if editor is not None:
         said.append(f"headers changed in {plural(editor.edited, 'record')} by this run")
         said += [editor.note] if editor.note else []
-    outcome = replace(outcome, lines=(*outcome.lines[:-1], *said, outcome.lines[-1]))
+    outcome = structs.replace(outcome, lines=(*outcome.lines[:-1], *said, outcome.lines[-1]))
     _note(session.journal, job, planned, {p: m for p, m in copier.marks.items() if p not in copier.unseen})
     return outcome
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from msgspec import to_builtins
+
 from console.model import Problem
 from console.ops.replay_edit import NO_EDIT, HeaderEdit
 from console.ops.replay_ranges import Picks, Range
@@ -113,7 +115,7 @@ _DERIVED = ("kind", "offsets", "total", "warnings", "digest")
 
 def to_values(seen: ReplayPlan) -> dict[str, Any]:
     """The plan as plain values for the journal."""
-    return {"kind": "replay", **asdict(seen), "offsets": seen.offsets, "total": seen.total, "digest": seen.digest}
+    return {"kind": "replay", **to_builtins(seen), "offsets": seen.offsets, "total": seen.total, "digest": seen.digest}
 
 
 def from_json(raw: Mapping[str, Any]) -> ReplayPlan:

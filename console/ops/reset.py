@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from console.errors import LogqError, Refused, UsageError
 from console.model import Job, JobState, Outcome, Problem, Progress
 from console.ops.command import command_line
@@ -175,7 +177,7 @@ def _apply(
         journal.finish(job.id, "interrupted", note=str(error) or type(error).__name__)
         raise
     outcome = _judged(session, group, changes, refused, read, job.id, cancel.is_set(), second, unseen)
-    outcome = replace(outcome, done=outcome.done + before, lines=(*raised, *outcome.lines))
+    outcome = structs.replace(outcome, done=outcome.done + before, lines=(*raised, *outcome.lines))
     state = journal.finish(
         job.id,
         outcome.state,
@@ -184,7 +186,7 @@ def _apply(
         left=outcome.left,
         note="; ".join((*raised, *(f"{p.where}: {p.message}" for p in outcome.problems))),
     )
-    return replace(outcome, state=state)
+    return structs.replace(outcome, state=state)
 
 
 def _watched(
@@ -273,9 +275,9 @@ def _judged(
         if now == e.new:
             done += 1
         elif (e.topic, e.partition) in refused:
-            problems.append(replace(refused[e.topic, e.partition], where=where))
+            problems.append(structs.replace(refused[e.topic, e.partition], where=where))
         elif isinstance(now, Problem):
-            problems.append(replace(now, where=where))
+            problems.append(structs.replace(now, where=where))
         elif not (stopped and now == e.old):
             reads = DASH if now is None else f"{now:,}"
             problems.append(Problem(where, "NOT_APPLIED", f"reads {reads} after the commit, not {e.new:,}"))

@@ -12,7 +12,7 @@ import os
 import tempfile
 import threading
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,6 +78,7 @@ class Spool:
 
     def _write(self, queue_url: str, swept: Swept) -> None:
         import msgspec
+        from msgspec import structs
 
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         peek = swept.peek
@@ -91,7 +92,7 @@ class Spool:
             "whole": peek.whole,
             "note": peek.note,
             "budget": asdict(peek.budget),
-            "messages": [{f.name: getattr(m, f.name) for f in fields(m)} for m in peek.messages],
+            "messages": [structs.asdict(m) for m in peek.messages],
         }
         handle, name = tempfile.mkstemp(dir=self._folder, prefix=".look-")  # mode 0600
         try:

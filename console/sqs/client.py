@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from console.config import SqsSettings
 from console.errors import LogqError, NotFound, Unreachable, UsageError

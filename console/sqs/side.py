@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from console.errors import LogqError, NotFound, Unreachable, UsageError
 from console.model import Check, Problem, SqsSnapshot

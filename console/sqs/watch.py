@@ -7,8 +7,9 @@ import time
 from collections.abc import Collection
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from console.model import Problem, Queue, SqsSnapshot
 from console.sqs import ages, connect, inspect

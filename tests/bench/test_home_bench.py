@@ -10,12 +10,12 @@ import os
 import time
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from statistics import linear_regression
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from console.config import KafkaSettings, Settings

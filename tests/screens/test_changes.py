@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from fakes import FakeInspect, FakeStory, backend_of, fake_app, groups, job, kafka_snapshot, letters, plan_view
+from msgspec import structs
 from pilot import opened, seen, until, until_seen
 from seen import screen_lines
 from textual import events
@@ -86,7 +87,9 @@ async def test_the_dialog_speaks_of_what_the_cursor_stood_on_when_the_key_was_pr
         await pilot.press("r")
         found.kafka_side = kafka_snapshot(
             tuple(
-                replace(g, status=Status.LOST) if g.name == "inventory" else g for g in groups() if g.name != "billing"
+                structs.replace(g, status=Status.LOST) if g.name == "inventory" else g
+                for g in groups()
+                if g.name != "billing"
             )
         )
         app.look_now()
@@ -462,7 +465,9 @@ async def test_every_strategy_can_be_chosen_and_some_partitions_named() -> None:
 
 
 async def test_a_stopped_group_is_reset_at_once_unless_it_is_to_wait() -> None:
-    app = fake_app(found=FakeInspect(kafka_side=kafka_snapshot((replace(groups()[0], members=(), state="Empty"),))))
+    app = fake_app(
+        found=FakeInspect(kafka_side=kafka_snapshot((structs.replace(groups()[0], members=(), state="Empty"),)))
+    )
     async with opened(app) as pilot:
         await pilot.press("r")
         await until_seen(pilot, "reset group billing", "‹now›")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fakes import NOW, FakeInspect, backend_of, fake_app, group, kafka_snapshot, topics
+from msgspec.structs import replace
 from pilot import SIZES, opened, seen, until_seen
 from seen import HOSTILE, assert_harmless, screen_lines
 

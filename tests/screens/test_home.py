@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from dataclasses import replace
 
 import pytest
 from fakes import NOW, FakeInspect, backend_of, fake_app, group, groups, kafka_snapshot, queue, queues, sqs_snapshot
+from msgspec.structs import replace
 from pilot import SIZES, line_with, opened, seen, until
 from seen import screen_lines
 from textual import events

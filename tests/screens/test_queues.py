@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from fakes import FakeInspect, backend_of, fake_app, letter, queue, sqs_snapshot
+from msgspec.structs import replace
 from pilot import SIZES, line_with, opened, seen, until, until_seen
 
 from console.model import Queue, SqsSnapshot

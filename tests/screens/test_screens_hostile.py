@@ -17,6 +17,7 @@ from fakes import (
     record,
     sqs_snapshot,
 )
+from msgspec import structs
 from pilot import opened, until, until_seen
 from seen import HOSTILE, assert_harmless, screen_lines
 
@@ -45,7 +46,7 @@ def hostile() -> FakeInspect:
     )
     problems = tuple(Problem(name, name, name) for name in HOSTILE[:3])
     return FakeInspect(
-        replace(kafka_snapshot(bad, problems=problems), topics=topics), sqs_snapshot(queues, problems=problems)
+        structs.replace(kafka_snapshot(bad, problems=problems), topics=topics), sqs_snapshot(queues, problems=problems)
     )
 
 

@@ -8,13 +8,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from console.cli import shapes
-from console.cli.output import Answer, Column, as_csv, emit, table, width_of
+from console.cli.output import Answer, Column, as_csv, emit, pretty, table, width_of
 from console.cli.run import Run
 from console.model import (
     Cluster,
@@ -159,6 +160,25 @@ def answer() -> Answer:
         0.0,
         (Problem("broker 2", "TIMEOUT", "no\x1b"),),
     )
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_json_is_indented_printable_ascii_that_reads_as_it_was(value: Any) -> None:
+    text = pretty(value)
+    assert json.loads(text) == value
+    assert all(line.isascii() and line.isprintable() for line in text.split("\n"))
+    # The same lines as the standard library's, numbers apart: 1e16 is 1e+16 there.
+    assert len(text.split("\n")) == len(json.dumps(value, indent=2).split("\n"))
+
+
+@pytest.mark.parametrize("text", ["é", "\x7f", "\ud800", "\u202e", "\x9b31m", "😀"])
+def test_json_spells_out_what_is_no_printable_ascii(text: str) -> None:
+    assert pretty({"a": [text]}) == json.dumps({"a": [text]}, indent=2)
 
 
 def test_problems_are_data_in_json_and_safe_lines_on_stderr_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,8 @@
 """The rules of health over replayed histories, with the verdict each shape of incident must get."""
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from console import health
 from console.history import SIZE, TREND, History

@@ -17,7 +17,6 @@ HEAVY = {
     "scramp",
     "textual",
     "rich",
-    "msgspec",
     "platformdirs",
     "asyncio",
     "sqlite3",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import stat
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from console.errors import UsageError
 from console.model import Message

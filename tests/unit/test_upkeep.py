@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from console import health, upkeep
 from console.kafka.transactions import _Known, _Producer, _transaction

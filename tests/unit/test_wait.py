@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from console.errors import NotFound, Unreachable
 from console.model import Group, GroupPartition, Problem, Queue
