@@ -118,6 +118,17 @@ ACTIONS: Final[tuple[Action, ...]] = (
         commands=("cancel",),
     ),
     Action(
+        "verify",
+        ("V",),
+        "came back?",
+        "look into the dead-letter queue for what a redrive sent and what failed again",
+        "Look",
+        on("jobs", "job"),
+        on("job"),
+        importance=79,
+        commands=("verify",),
+    ),
+    Action(
         "browse",
         ("b", "p"),
         "browse",

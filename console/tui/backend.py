@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from console import health
 from console.model import (
@@ -35,11 +35,13 @@ from console.ops.session import Session
 from console.text import count
 from console.tui.store import KafkaPicture, SqsPicture
 from console.tui.view import Filter, GroupRow, Order, arrange_groups, group_rows, queue_rows
+from console.tui.wishes import RedriveWish, ReplayWish, ResetWish
 
 if TYPE_CHECKING:
     from console.ops.browse_pages import OnBatch, Reading, Toward, Window, Wish
     from console.ops.clusters import Facet, Spread
     from console.ops.inspect import DeadLetterView
+    from console.ops.redrive_bounce import Bounces
     from console.ops.reset import ResetPlan
 
 ARMED_S = 86_400.0
@@ -59,49 +61,6 @@ class Change:
     view: PlanView
     run: RunChange
     idle: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ResetWish:
-    """What was chosen for a reset: a strategy, its value as typed (of `from-file` a path), and the topics or partitions
-    (empty: all). `armed` waits until the group has no members.
-    """
-
-    kind: str
-    value: str = ""
-    selection: tuple[tuple[str, tuple[int, ...] | None], ...] = ()
-    armed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RedriveWish:
-    """What was chosen for a redrive: some messages by id or by failure (empty: all), at most how many, how fast, by
-    which engine; `canary` is how many at first, `ramp` whether the steps double; `edits` are assignments PATH=CEL.
-    """
-
-    ids: tuple[str, ...] = ()
-    clusters: tuple[str, ...] = ()
-    limit: int | None = None
-    rate: float | None = None
-    engine: Literal["auto", "native", "client"] = "auto"
-    canary: int | None = None
-    ramp: bool = False
-    edits: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayWish:
-    """What was chosen for a replay, as typed: see `console.ops.replay.plan`. `records` are single ones (empty: all),
-    `headers` the changes as `console.tui.replay_form` writes them."""
-
-    to: str
-    begin: str = ""
-    until: str = ""
-    where: str = ""
-    limit: int | None = None
-    rate: float | None = None
-    records: tuple[str, ...] = ()
-    headers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,8 +288,7 @@ class Backend:
         """What redriving dead letters would do."""
         from console.ops import redrive
 
-        chosen = asdict(wish)
-        plan = redrive.plan(self.session, dlq, sets=chosen.pop("edits"), **chosen)
+        plan = redrive.plan(self.session, dlq, **asdict(wish))
         run: RunChange = lambda cancel, on: redrive.run(self.session, plan, cancel, on)  # noqa: E731
         return Change(redrive.view(plan), run, redrive.idle(plan).removeprefix("nothing to do: "))
 
@@ -377,6 +335,12 @@ class Backend:
         from console.ops import jobs
 
         return jobs.receipt(self.session, job_id, "md")
+
+    def verify(self, job_id: str) -> Bounces:
+        """Which messages of a redrive came back; a receive for each message of the dead-letter queue."""
+        from console.ops import jobs
+
+        return jobs.verify(self.session, job_id)
 
     def cancel(self, job_id: str) -> None:
         """Ask a running job, of whatever process, to stop at its next safe point."""

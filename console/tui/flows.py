@@ -14,9 +14,10 @@ from console.model import Queue
 from console.ops.command import command_line
 from console.ops.plan import PlanView
 from console.text import count, safe
-from console.tui.backend import Change, PeekCost, RedriveWish
+from console.tui.backend import Change, PeekCost
 from console.tui.form import Field, Form, Values
 from console.tui.subject import Subject
+from console.tui.wishes import RedriveWish
 from widgets.confirm import PlanDialog
 
 if TYPE_CHECKING:
@@ -113,6 +114,12 @@ def redrive(
             placeholder="body.tries=0, or as it is",
             wanted=lambda values: not topic,
         ),
+        Field(
+            "unset",
+            "leave out",
+            placeholder="body.error or attributes.tries, or nothing",
+            wanted=lambda values: not topic,
+        ),
     )
 
     def check(values: Values) -> str:
@@ -121,11 +128,11 @@ def redrive(
                 return f"{name} is a number above 0, not {values[field]!r}"
             if values[field] and least == 1.0 and not (number(values[field]) or 0.5).is_integer():
                 return f"{name} is a whole number of messages"
-        if values["edit"]:
+        if values["edit"] or values["unset"]:
             from console.ops.redrive_edit import Edit
 
             try:
-                Edit((values["edit"],), ())
+                Edit(*(((values[name],) if values[name] else ()) for name in ("edit", "unset")))
             except UsageError as error:
                 return str(error)
         return ""
@@ -156,7 +163,8 @@ def redrive(
             rate=number(values["rate"]) if values["rate"] else None,
             engine=values["engine"],  # type: ignore[arg-type]
             ramp=values["steps"] == "ramp" and not topic,
-            edits=(values["edit"],) if values["edit"] and not topic else (),
+            sets=(values["edit"],) if values["edit"] and not topic else (),
+            unsets=(values["unset"],) if values["unset"] and not topic else (),
         )
         confirm(screen, lambda: screen.console.backend.plan_redrive(target, wish))
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from console.errors import UsageError
 from console.ops.replay_edit import HeaderEdit, parse_edit
 from console.text import plural, safe
-from console.tui.backend import ReplayWish
 from console.tui.flows import confirm, number
 from console.tui.form import Field, Form, Values
+from console.tui.wishes import ReplayWish
 
 if TYPE_CHECKING:
     from console.tui.screens.base import ConsoleScreen

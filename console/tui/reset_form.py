@@ -10,8 +10,8 @@ from console.model import Group, GroupPartition
 from console.ops.offsets import parse_selection, parse_strategy
 from console.text import plural, safe
 from console.tui import flows
-from console.tui.backend import ResetWish
 from console.tui.form import Field, Form, Values
+from console.tui.wishes import ResetWish
 
 if TYPE_CHECKING:
     from console.tui.screens.base import ConsoleScreen

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from console.config import KafkaSettings, Settings, SqsSettings
 from console.demo.control import DemoState
-from console.errors import Failed, NotFound
+from console.errors import Failed, NotFound, UsageError
 from console.model import (
     Broker,
     Check,
@@ -43,9 +43,11 @@ from console.ops import clusters, inspect
 from console.ops.browse_pages import OnBatch, Reading, Toward, Window, Wish, joined
 from console.ops.browse_range import Edges
 from console.ops.plan import PlanView
+from console.ops.redrive_bounce import Bounces
 from console.ops.session import Session
 from console.tui.app import LogqApp
-from console.tui.backend import Backend, Change, PeekCost, RedriveWish, ReplayWish, ResetWish, Sample
+from console.tui.backend import Backend, Change, PeekCost, Sample
+from console.tui.wishes import RedriveWish, ReplayWish, ResetWish
 
 NOW = 1_795_443_727.0
 """2026-11-23T14:22:07Z: when these pictures were taken."""
@@ -398,6 +400,7 @@ class FakeBackend(Backend):
         self.found_jobs: tuple[Job, ...] = (job(), job("interrupted", id="redrive-20261123-142000-x1y2", kind="redrive",
                                              source="sqs:image-resize-jobs-dlq", target="sqs:image-resize-jobs",
                                              total=57, done=20, left=37, finished=None, undoable=False))  # fmt: skip
+        self.bounces = Bounces(0, 0, 20, (), True, "all 37 seen")
         self.go_on = threading.Event()
         self.go_on.set()
         self.outcome = Outcome("reset-20261123-142207-aaaa", "done", 6, lines=("6 partitions committed and read back",))
@@ -545,6 +548,12 @@ class FakeBackend(Backend):
 
     def receipt(self, job_id: str) -> str:
         return f"# {job_id}\n\n6 partitions committed and read back\n"
+
+    def verify(self, job_id: str) -> Bounces:
+        self.asked.append(("verify", job_id))
+        if not job_id.startswith("redrive"):
+            raise UsageError(f"job {job_id} is no redrive of a queue: nothing can come back to one")
+        return self.bounces
 
     def cancel(self, job_id: str) -> None:
         self.asked.append(("cancel", job_id))

@@ -14,12 +14,12 @@ from console.errors import UsageError
 from console.ops.browse_pages import Wish
 from console.ops.lines import read_line
 from console.tui.app import LogqApp
-from console.tui.backend import ReplayWish
 from console.tui.browse_forms import parse_partitions
 from console.tui.form import Form
 from console.tui.replay_form import edit_of
 from console.tui.screens.browse import BrowseScreen
 from console.tui.screens.job import JobScreen
+from console.tui.wishes import ReplayWish
 from widgets.confirm import PlanDialog
 
 

@@ -16,13 +16,15 @@ from textual import events
 from console.errors import Refused, Stopped
 from console.model import Outcome, Problem, Progress, Status
 from console.ops.clusters import cluster_id, label
+from console.ops.redrive_bounce import Bounces
 from console.tui import flows
 from console.tui.app import LogqApp
-from console.tui.backend import Change, RedriveWish, ResetWish
+from console.tui.backend import Change
 from console.tui.form import Form
 from console.tui.screens.dlq import DlqScreen
 from console.tui.screens.home import HomeScreen
 from console.tui.screens.job import JobScreen
+from console.tui.wishes import RedriveWish, ResetWish
 from widgets.confirm import PlanDialog
 
 
@@ -174,7 +176,9 @@ async def test_redrive_of_all_of_some_and_with_limits() -> None:
         await until_seen(pilot, "5, look back, double")
         await pilot.press("tab", "tab", "tab", "right", "tab", *"body.kind=png", "enter")
         await until_seen(pilot, "a word needs quotes")
-        await pilot.press(*["backspace"] * 3, *"1", "enter")
+        await pilot.press(*["backspace"] * 3, *"1", "tab", *"body", "enter")
+        await until_seen(pilot, "is no place in a message")
+        await pilot.press(*".error", "enter")
         await until(pilot, lambda: isinstance(app.screen, PlanDialog))
         await pilot.press("escape")
         app.run_command("dlq image-resize-jobs-dlq")
@@ -189,7 +193,7 @@ async def test_redrive_of_all_of_some_and_with_limits() -> None:
         await until(pilot, lambda: isinstance(app.screen, PlanDialog))
     wishes = [asked[2] for asked in backend_of(app).asked if asked[0] == "plan_redrive"]
     assert wishes[0] == RedriveWish(limit=5, rate=2.5, engine="client")
-    assert wishes[1] == RedriveWish(ramp=True, edits=("body.kind=1",))
+    assert wishes[1] == RedriveWish(ramp=True, sets=("body.kind=1",), unsets=("body.error",))
     assert len(wishes[2].ids) == 41 and len(wishes[3].ids) == 2
 
 
@@ -323,6 +327,27 @@ async def test_resume_and_undo_go_through_a_plan_too() -> None:
         await until_seen(pilot, "✔ done")
     asked = [asked[0] for asked in backend_of(app).asked]
     assert asked == ["plan_resume", "plan_undo", "run"]
+
+
+async def test_what_came_back_of_a_redrive_is_looked_for_by_a_key() -> None:
+    app = fake_app()
+    backend = backend_of(app)
+    async with opened(app, (160, 50)) as pilot:
+        await pilot.press("J")
+        await until_seen(pilot, "interrupted")
+        assert "V came back?" in screen_lines(app)[-1]
+        await pilot.press("V")
+        await until_seen(pilot, "none of 20 came back (all 37 seen)")
+        backend.bounces = Bounces(7, 7, 20, (("out of memory", 7),), False, "half of it was seen")
+        await pilot.press("enter")
+        await until_seen(pilot, "receipt")
+        await pilot.press("V")
+        await until_seen(pilot, "the fix failed for 7 of 20: 7 × out of memory", "half of it was seen")
+        await pilot.press("escape", "j")
+        await until(pilot, lambda: "V came back?" not in screen_lines(app)[-1])
+        await pilot.press("V")
+        await until_seen(pilot, "is no redrive of a queue")
+    assert [asked[1][:7] for asked in backend.asked if asked[0] == "verify"] == ["redrive", "redrive", "reset-2"]
 
 
 async def test_cancel_reaches_a_job_of_another_process() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -19,6 +19,9 @@ from console.tui.subject import Subject
 from console.tui.summary import Summary, facts
 from widgets.detail import Body, Detail, Facts, Section
 from widgets.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from console.ops.redrive_bounce import Bounces
 
 UPDATES = 0.1
 """Seconds between two drawings of a running change's progress."""
@@ -208,6 +211,22 @@ class JobScreen(ConsoleScreen):
         if self.job is not None:
             undo(self, self.job)
 
+    def do_verify(self) -> None:
+        """Look for what came back; what is found stands in the receipt from then on."""
+        job = self.job
+        if job is None:
+            return
+
+        def show(found: Bounces) -> None:
+            tell(self, found)
+            self.receipt = ""
+            if self.running is not None:
+                self._fetch_job()
+            else:
+                self.do_refresh()
+
+        verify(self, job, show)
+
     def do_copy(self) -> None:
         """Copy the receipt, or the job's name while there is none."""
         if self.receipt:
@@ -228,7 +247,7 @@ def offered(action: str, subject: Subject | None) -> bool:
     """Whether a job's state allows an action."""
     job = subject.item if subject is not None else None
     if not isinstance(job, Job):
-        return action not in ("resume", "undo", "cancel", "pause")
+        return action not in ("resume", "undo", "cancel", "pause", "verify")
     match action:
         case "resume":
             return job.state in RESUMABLE
@@ -236,6 +255,8 @@ def offered(action: str, subject: Subject | None) -> bool:
             return job.undoable
         case "cancel" | "pause":
             return job.state == "running"
+        case "verify":
+            return job.kind == "redrive" and job.source.startswith("sqs:") and job.state != "running" and job.done > 0
     return True
 
 
@@ -287,6 +308,21 @@ def undo(screen: ConsoleScreen, job: Job) -> None:
         flows.confirm(screen, lambda: screen.console.backend.plan_undo(job))
     else:
         screen.console.say("it cannot be undone")
+
+
+def verify(screen: ConsoleScreen, job: Job, show: Callable[[Bounces], None]) -> None:
+    """Look into the dead-letter queue for what a redrive sent, and hand over what came back."""
+    screen.console.say(f"looking into {safe(job.source, 100)} for what came back …")
+    screen.ask(lambda: screen.console.backend.verify(job.id), show)
+
+
+def tell(screen: ConsoleScreen, found: Bounces) -> None:
+    """Say what came back; louder when something did."""
+    said = "; ".join(found.lines)
+    if found.back:
+        screen.console.complain(said)
+    else:
+        screen.console.say(said)
 
 
 def _took(job: Job) -> str:

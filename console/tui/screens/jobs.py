@@ -105,6 +105,11 @@ class JobsScreen(ConsoleScreen):
         if (job := self._job()) is not None:
             job_screen.cancel(self, self._here(job), job)
 
+    def do_verify(self) -> None:
+        """Look for what of a redrive came back."""
+        if (job := self._job()) is not None:
+            job_screen.verify(self, job, lambda found: job_screen.tell(self, found))
+
     def words(self) -> tuple[str, ...]:
         """`logq job list`."""
         return ("job", "list")
