@@ -286,6 +286,8 @@ class History:
         """
         produced = consumed = 0.0
         longest: float | None = None
+        if not self._commits:
+            return None, None, None  # the first look, or the only one
         with self._lock:
             for p in group.partitions or ():
                 commits = self._commits.get((group.name, p.topic, p.partition))
@@ -353,10 +355,11 @@ class History:
         if lag == 0:
             return 0.0, "history"
         position = max(p.committed, p.start or 0)
-        with self._lock:
-            ring = list(self._ends.get((p.topic, p.partition), ()))
-        if not ring:
+        known = self._ends.get((p.topic, p.partition))
+        if not known:
             return None, None
+        with self._lock:
+            ring = list(known)
         if ring[0].end > position:
             age = now - ring[0].at
             return (age, "lower_bound") if age >= 1.0 else (None, None)

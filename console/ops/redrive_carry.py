@@ -196,8 +196,15 @@ class Carrier:
             ],
         )  # fmt: skip
         self.ledger.set([job.message.id for job in jobs], INTENT)
-        results = self._send(to, jobs)
-        return self._settle(to, jobs, results)
+        sent = self.ledger.on_the_way.begin(job.out.body for job in jobs)
+        try:
+            results = self._send(to, jobs)
+            arrived = self._settle(to, jobs, results)
+        finally:
+            self.ledger.on_the_way.end(sent)
+        if arrived:
+            self.delete(self.ledger.newest(arrived))
+        return set(arrived)
 
     def _with_lease(self, to: Destination, jobs: list[_Job]) -> list[_Job]:
         """The messages whose lease lasts long enough to send them, extended where a third of it is gone."""
@@ -245,7 +252,8 @@ class Carrier:
     def _lease_left(self, jobs: Sequence[_Job]) -> float:
         return min(job.message.until for job in jobs) - time.monotonic()
 
-    def _settle(self, to: Destination, jobs: Sequence[_Job], results: dict[str, Result]) -> set[str]:
+    def _settle(self, to: Destination, jobs: Sequence[_Job], results: dict[str, Result]) -> dict[str, str]:
+        """Journal what became of a batch; the receipt handles of those that arrived, by id."""
         arrived: dict[str, str] = {}
         entries: list[Entry] = []
         refused: list[tuple[_Job, Problem]] = []
@@ -274,9 +282,7 @@ class Carrier:
         self.ledger.hold([job.message for job, _ in refused])
         for _, problem in refused:
             self.ledger.problem(problem)
-        if arrived:
-            self.delete(self.ledger.newest(arrived))
-        return set(arrived)
+        return arrived
 
     def delete(self, receipts: dict[str, str], told: bool = True) -> None:
         """Delete originals whose copies have arrived. What fails twice stays SENT: the next sight deletes."""

@@ -10,6 +10,7 @@ from enum import Enum, auto
 
 from console.journal import Entry
 from console.model import Problem
+from console.ops.redrive_way import OnTheWay
 from console.sqs.receive import Received
 
 SPOOLED, INTENT, SENT, DELETED, FAILED, AMBIGUOUS = "SPOOLED", "INTENT", "SENT", "DELETED", "FAILED", "AMBIGUOUS"
@@ -51,6 +52,7 @@ class Ledger:
         known: Callable[[Sequence[str]], tuple[dict[str, str], dict[str, tuple[str, str]]]],
     ) -> None:
         self._lock = threading.Lock()
+        self.on_the_way = OnTheWay()
         self._scan_limit = scan_limit
         self.limit = limit
         self._wanted = set(ids) if ids else None
@@ -124,6 +126,8 @@ class Ledger:
         try:
             # Only now, being this worker's alone: who had it before has journaled what became of it.
             ended, copies = self._known([message.id for message in mine])
+            if self.on_the_way.wait([m for m in mine if m.id not in ended and m.id not in copies]):
+                ended, copies = self._known([message.id for message in mine])
             for message in mine:
                 verdict, fresh = self._judge(message, ended.get(message.id), copies.get(message.id))
                 judged.append((message, verdict, fresh))

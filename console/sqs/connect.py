@@ -113,19 +113,21 @@ def _client(service: str, settings: SqsSettings, timeout: float, attempts: int, 
     from botocore.exceptions import BotoCoreError
 
     local = is_loopback(endpoint_url)
-    config = Config(
-        connect_timeout=min(3.0, timeout),
-        read_timeout=timeout,
-        retries={"mode": "standard", "total_max_attempts": attempts},
-        max_pool_connections=POOL_CONNECTIONS,
-        # A fifth of a call's CPU time. What is sent here is made by this program, not by its user.
-        parameter_validation=False,
-        tcp_keepalive=True,
-        user_agent_extra="logq",
-        proxies={} if local else None,
-    )
     try:
         core = botocore.session.Session(profile=settings.aws_profile)
+        config = Config(
+            connect_timeout=min(3.0, timeout),
+            read_timeout=timeout,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            max_pool_connections=POOL_CONNECTIONS,
+            # A fifth of a call's CPU time. What is sent here is made by this program, not by its user.
+            parameter_validation=False,
+            tcp_keepalive=True,
+            # Else botocore puts a longer one together, twice a call.
+            user_agent=f"Boto3/{boto3.__version__}",
+            user_agent_extra="logq",
+            proxies={} if local else None,
+        )
         core.register_component("data_loader", _loader(core.get_config_variable("data_path")))
         keys: dict[str, str] = {}
         region = settings.region

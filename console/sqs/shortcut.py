@@ -1,11 +1,12 @@
 """A shorter way through botocore for the four calls that a redrive makes by the thousand.
 
-Such a call is built, signed and sent by botocore as ever, its hooks included. What comes back is read here when it is
-a plain success, which it nearly always is: JSON straight to a dict, where botocore walks its model of the answer and
-weighs a retry. Everything else is left to botocore: its parser reads every other answer, and a read that failed is
-asked again the whole way, with botocore's retries. A send is never made twice.
+Such a call is built, signed and sent by botocore as ever, its hooks included. Its parameters are written here, for they
+are JSON as they are, where botocore walks its model of the call. What comes back is read here when it is a plain
+success, which it nearly always is: JSON straight to a dict, where botocore walks its model of the answer and weighs a
+retry. Everything else is left to botocore: its parser reads every other answer, and a read that failed is asked again
+the whole way, with botocore's retries. A send is never made twice.
 
-Measured: 2.0 ms of CPU time a call instead of 2.4; what is left is mostly signing and HTTP.
+MEASURED
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _NEEDS_THE_MODEL = (b"BinaryValue", b"null")
 """In an answer that holds one of these botocore has something to change: base64 to bytes, or a null to leave out."""
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.Encoder().encode
 
 
 def shorten(client: Any, *, sends: bool) -> None:
@@ -30,6 +32,7 @@ def shorten(client: Any, *, sends: bool) -> None:
     """
     if client.meta.service_model.metadata.get("protocol") != "json":
         return
+    client._serializer = _Serializer(client._serializer)
     endpoint = client._endpoint
     call: Callable[..., Any] = _send if sends else _read
 
@@ -38,6 +41,32 @@ def shorten(client: Any, *, sends: bool) -> None:
 
     for name in CALLS:
         client.meta.events.register(f"before-call.sqs.{name}", before_call)
+
+
+class _Serializer:
+    """botocore's serializer of a client, but for the body of `CALLS`."""
+
+    def __init__(self, whole: Any) -> None:
+        self._whole = whole
+        self._bare: dict[str, dict[str, Any]] = {}
+
+    def serialize_to_request(self, parameters: dict[str, Any], operation_model: Any) -> dict[str, Any]:
+        """Path, method, headers and body of a request, as botocore's."""
+        name = operation_model.name
+        if name not in CALLS:
+            return self._all(parameters, operation_model)
+        try:
+            body = _encode(parameters)  # bytes become base64, as SQS's model says
+        except UnicodeEncodeError:  # half a surrogate pair, which is JSON to Python alone
+            return self._all(parameters, operation_model)
+        bare = self._bare.get(name)
+        if bare is None:
+            bare = self._bare[name] = self._all({}, operation_model)
+        return {**bare, "headers": dict(bare["headers"]), "body": body}
+
+    def _all(self, parameters: dict[str, Any], operation_model: Any) -> dict[str, Any]:
+        serialized: dict[str, Any] = self._whole.serialize_to_request(parameters, operation_model)
+        return serialized
 
 
 def _send(endpoint: Any, events: Any, model: Any, params: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -199,7 +199,13 @@ def test_each_message_returns_to_its_own_source(
         client.delete_queue(QueueUrl=url)
 
 
-def test_what_bounces_back_is_not_redriven_for_ever(session: Session, sqs_endpoint: str, unique: Names) -> None:
+@pytest.mark.parametrize("answer_takes", [0.0, 0.3])
+def test_what_bounces_back_is_not_redriven_for_ever(
+    session: Session, sqs_endpoint: str, unique: Names, answer_takes: float
+) -> None:
+    """Also what is back before the answer to its send is here, which tells the ids of the copies."""
+    events = session.require_sqs().sender().meta.events
+    events.register("after-call.sqs.SendMessageBatch", lambda **_: time.sleep(answer_takes))
     with sqs_world.world(sqs_endpoint, unique("bounce"), receives=1) as world:
         ids = world.fill(numbered(60))
         stop = threading.Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +28,7 @@ class Server:
     def __init__(self) -> None:
         self.answers: list[tuple[int, bytes]] = []
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.heard: dict[str, str] = {}
         self.hang = threading.Event()
         outer = self
 
@@ -36,6 +38,7 @@ class Server:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 assert self.headers["Authorization"].startswith("AWS4-HMAC-SHA256 ")
+                outer.heard = dict(self.headers)
                 outer.asked.append((self.headers["X-Amz-Target"].rpartition(".")[2], body))
                 status, content = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
                 if status == 0:  # the connection breaks before there is an answer
@@ -92,6 +95,51 @@ def test_a_plain_success_is_what_botocore_makes_of_it(server: Server, sends: boo
         assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
         assert server.asked == [("ReceiveMessage", {"QueueUrl": URL, "MaxNumberOfMessages": 3})]
     assert meter.spent.requests == 3
+
+
+BINARY = {"b": {"DataType": "Binary", "BinaryValue": b"\x00\xff"}, "n": {"DataType": "Number.x", "StringValue": "1"}}
+TRACE = {"AWSTraceHeader": {"DataType": "String", "StringValue": "Root=1"}}
+
+
+@pytest.mark.parametrize(
+    ("call", "parameters"),
+    [
+        ("receive_message", {"MaxNumberOfMessages": 10, "WaitTimeSeconds": 1, "MessageAttributeNames": ["All"]}),
+        ("receive_message", {"VisibilityTimeout": 0, "ReceiveRequestAttemptId": "a-1"}),
+        (
+            "send_message_batch",
+            {"Entries": [{"Id": "0", "MessageBody": 'é \ud83d\ude00 \x7f " \\ </', "DelaySeconds": 0}]},
+        ),
+        ("send_message_batch", {"Entries": [{"Id": "0", "MessageBody": "half \ud800 of it"}]}),
+        (
+            "send_message_batch",
+            {
+                "Entries": [
+                    {"Id": "0", "MessageBody": "x", "MessageAttributes": BINARY, "MessageSystemAttributes": TRACE},
+                    {"Id": "1", "MessageBody": "y", "MessageGroupId": "g", "MessageDeduplicationId": "d"},
+                ]
+            },
+        ),
+        ("delete_message_batch", {"Entries": [{"Id": str(n), "ReceiptHandle": "r" * 80} for n in range(10)]}),
+        ("change_message_visibility_batch", {"Entries": [{"Id": "0", "ReceiptHandle": "r", "VisibilityTimeout": 30}]}),
+    ],
+)
+def test_what_is_sent_is_what_botocore_sends(
+    server: Server, call: str, parameters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.say((200, {}))
+    mine = client(server, False)
+    with monkeypatch.context() as patch:
+        patch.setattr(connect, "shorten", lambda *_, **__: None)
+        whole = client(server, False)
+    told = []
+    for one in (mine, mine, whole):
+        getattr(one, call)(QueueUrl=URL, **parameters)
+        own = ("authorization", "x-amz-date", "content-length", "amz-sdk-invocation-id", "amz-sdk-request")
+        told.append({name: said for name, said in server.heard.items() if name.lower() not in own})
+    assert server.asked[0] == server.asked[1] == server.asked[2]
+    assert told[0] == told[1] == told[2]
+    assert re.fullmatch(r"Boto3/\S+ Botocore/\S+ logq", told[0]["User-Agent"])
 
 
 def test_bytes_and_nulls_and_what_is_no_json_are_botocores(server: Server) -> None:
