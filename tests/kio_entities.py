@@ -7,12 +7,38 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from datetime import timedelta
 from functools import cache
-from typing import Any, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from kio.schema.errors import ErrorCode
 from kio.serial import entity_writer
 
-from console.kafka.fields import without_none
+
+def is_optional(annotation: Any) -> bool:
+    """Whether a value of this type may be null."""
+    return get_origin(annotation) in (UnionType, Union) and NoneType in get_args(annotation)
+
+
+def is_entity(annotation: Any) -> bool:
+    """Whether it is a class of nested fields."""
+    return is_dataclass(annotation)
+
+
+def without_none(annotation: Any) -> Any:
+    """The type of a field that may be null, without the null."""
+    if is_optional(annotation):
+        return next(a for a in get_args(annotation) if a is not NoneType)
+    return annotation
+
+
+def is_array(field: Field[Any]) -> bool:
+    """Whether a field holds an array."""
+    return get_origin(without_none(field.type)) is tuple
+
+
+def element(field: Field[Any]) -> Any:
+    """The type of an array's elements."""
+    return without_none(get_args(without_none(field.type))[0])
 
 
 def build(entity: Any, values: Mapping[str, Any]) -> Any:

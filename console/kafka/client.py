@@ -246,12 +246,6 @@ class KafkaClient:
 
         return self._run(look, timeout)
 
-    def preload(self) -> None:
-        """Load Kafka's schemas now, while nothing else is waiting, so that the first look is quick."""
-        from console.kafka.messages import preload
-
-        preload()
-
     def close(self) -> None:
         """Drop every connection; under 0.2 s whatever the brokers do. Calls that wait elsewhere end with `Failed`."""
         with self._lock:

@@ -62,12 +62,9 @@ _WORDS = {
 
 def name(code: int) -> str:
     """The protocol's own name in capitals ("NOT_COORDINATOR"); `ERROR_<n>` for a code newer than the schemas."""
-    from console.kafka.schemas import ErrorCode
+    from console.kafka.schemas import error_names
 
-    try:
-        return ErrorCode(code).name.upper()
-    except ValueError:
-        return f"ERROR_{code}"
+    return error_names().get(code, f"ERROR_{code}")
 
 
 @cache

@@ -1,11 +1,10 @@
-"""How kio's dataclasses describe Kafka's types: what a field is, how wide it is at least, whether it may be null."""
+"""Kafka's types: which are of fixed width, what becomes of their values, and how few bytes a thing takes at least."""
 
 from __future__ import annotations
 
-from dataclasses import Field, fields, is_dataclass
 from functools import cache
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+
+from console.kafka.schemas import Entity
 
 FIXED = {  # kind -> its code for struct, its width in bytes
     "bool": ("?", 1),
@@ -27,33 +26,6 @@ FIXED = {  # kind -> its code for struct, its width in bytes
 CONVERT = {"timedelta_i32": "duration", "timedelta_i64": "duration", "datetime_i64": "moment", "uuid": "uuid"}
 
 
-def is_optional(annotation: Any) -> bool:
-    """Whether a value of this type may be null."""
-    return get_origin(annotation) in (UnionType, Union) and NoneType in get_args(annotation)
-
-
-def is_entity(annotation: Any) -> bool:
-    """Whether it is a class of nested fields."""
-    return is_dataclass(annotation)
-
-
-def without_none(annotation: Any) -> Any:
-    """The type of a field that may be null, without the null."""
-    if is_optional(annotation):
-        return next(a for a in get_args(annotation) if a is not NoneType)
-    return annotation
-
-
-def is_array(field: Field[Any]) -> bool:
-    """Whether a field holds an array."""
-    return get_origin(without_none(field.type)) is tuple
-
-
-def element(field: Field[Any]) -> Any:
-    """The type of an array's elements."""
-    return without_none(get_args(without_none(field.type))[0])
-
-
 def width(kind: str, flexible: bool) -> int:
     """The fewest bytes a primitive takes."""
     if kind in FIXED:
@@ -64,18 +36,16 @@ def width(kind: str, flexible: bool) -> int:
 
 
 @cache
-def least(entity: Any) -> int:
-    """The fewest bytes a value of a kio class takes: what bounds an array's length."""
-    flexible: bool = entity.__flexible__
-    total = 1 if flexible else 0
-    for f in fields(entity):
-        if "tag" in f.metadata:
+def least(entity: Entity) -> int:
+    """The fewest bytes a value of an entity takes: what bounds an array's length."""
+    total = 1 if entity.flexible else 0
+    for f in entity.fields:
+        if f.tag is not None:
             continue
-        inner: Any = without_none(f.type)
-        if get_origin(inner) is tuple:
-            total += 1 if flexible else 4
-        elif is_entity(inner):
-            total += 1 if is_optional(f.type) else least(inner)
+        if f.array:
+            total += 1 if entity.flexible else 4
+        elif f.entity is not None:
+            total += 1 if f.optional else least(f.entity)
         else:
-            total += width(str(f.metadata["kafka_type"]), flexible)
+            total += width(f.kind, entity.flexible)
     return max(total, 1)

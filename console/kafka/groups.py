@@ -26,7 +26,7 @@ from console.kafka.messages import (
 )
 from console.kafka.offsets import slices
 from console.kafka.reader import DecodeError, decode_from
-from console.kafka.schemas import assignment_class
+from console.kafka.schemas import assignment
 from console.kafka.wire import WireError
 from console.model import GroupPartition, GroupType, Member, Problem
 
@@ -190,7 +190,7 @@ def assigned(data: bytes) -> tuple[tuple[str, tuple[int, ...]], ...]:
     if version < 0:
         return ()
     try:
-        value, _ = decode_from(assignment_class(version), data, 2)
+        value, _ = decode_from(assignment(version), data, 2)
     except DecodeError:
         return ()
     return _sorted((t.topic, t.partitions) for t in value.assigned_partitions)

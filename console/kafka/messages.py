@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from console.kafka.reader import reader
-from console.kafka.schemas import known_versions, request_class, response_class
-from console.kafka.writer import writer, written
+from console.kafka.schemas import Entity, answer, known_versions, question
+from console.kafka.writer import written
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -29,13 +28,17 @@ class Api:
 
     @property
     def versions(self) -> tuple[int, int]:
-        """The lowest and highest version that kio has and our floor and cap allow."""
+        """The lowest and highest version that we know and our floor and cap allow."""
         known = [v for v in known_versions(self.name) if self.floor <= v <= self.cap]
         return min(known), max(known)
 
-    def answer(self, version: int) -> Any:
-        """kio's class of the answer at a version."""
-        return response_class(self.key, version)
+    def question(self, version: int) -> Entity:
+        """The schema of the question at a version."""
+        return question(self.name, version)
+
+    def answer(self, version: int) -> Entity:
+        """The schema of the answer at a version."""
+        return answer(self.name, version)
 
 
 # Above these caps topics are ids instead of names, which an admin tool cannot ask by. Below these floors (all of them
@@ -63,29 +66,15 @@ SHARE_GROUP_DESCRIBE = Api(77, "share_group_describe", 8 * MIB)
 STREAMS_GROUP_DESCRIBE = Api(89, "streams_group_describe", 8 * MIB)
 DESCRIBE_SHARE_GROUP_OFFSETS = Api(90, "describe_share_group_offsets", 8 * MIB)
 
-SNAPSHOT_APIS = (
-    *(API_VERSIONS, METADATA, LIST_GROUPS, OFFSET_FETCH, LIST_OFFSETS),
-    *(DESCRIBE_GROUPS, CONSUMER_GROUP_DESCRIBE),
-)
-"""What a snapshot asks: their schemas are loaded ahead, 5 to 26 ms each."""
-
 
 def payload(api: Api, version: int, values: Mapping[str, Any]) -> bytes:
     """The bytes of a question without its header: see `writer` for the values and for what it raises."""
-    return written(request_class(api.key, version), values)
+    return written(api.question(version), values)
 
 
 def header(api: Api, version: int, correlation: int, client_id: str) -> bytes:
     """The bytes of a question's header: version 1, or 2 (with no tagged fields) where the question is flexible."""
     name = client_id.encode()
-    flexible = request_class(api.key, version).__header_schema__.__version__ == 2
+    flexible = api.question(version).flexible_header
     fixed = struct.pack(">hhih", api.key, version, correlation, len(name))
     return fixed + name + (b"\0" if flexible else b"")
-
-
-def preload(apis: tuple[Api, ...] = SNAPSHOT_APIS) -> None:
-    """Load the schemas of the newest versions ahead of their first use."""
-    for api in apis:
-        version = api.versions[1]
-        writer(request_class(api.key, version))
-        reader(api.answer(version))

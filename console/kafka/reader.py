@@ -1,9 +1,9 @@
-"""Bytes of a Kafka reply -> plain values by the fields of kio's dataclasses; no length is believed unchecked.
+"""Bytes of a Kafka reply -> plain values by the fields of its schema; no length is believed unchecked.
 
 kio's native decoder sends array lengths from the wire straight into an allocation, so that a garbled reply aborts the
 process, and loses a whole reply for one unknown tagged field or error code. So readers are generated here, once for
-each of kio's classes, from its dataclass fields: lengths are checked against the bytes that are left, unknown tagged
-fields are skipped (KIP-482), error codes stay plain ints, nothing but `DecodeError` leaves.
+each schema: lengths are checked against the bytes that are left, unknown tagged fields are skipped (KIP-482), error
+codes stay plain ints, nothing but `DecodeError` leaves.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, Field, fields
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, get_origin
+from typing import Any
 from uuid import UUID
 
-from console.kafka.fields import CONVERT, FIXED, element, is_array, is_entity, is_optional, least, width, without_none
+from msgspec import UNSET
+
+from console.kafka.fields import CONVERT, FIXED, least, width
+from console.kafka.schemas import Entity, Field
 
 Read = Callable[[bytes, int], tuple[Any, int]]
 """Reads a value at an offset: the value and the offset after it."""
@@ -29,26 +31,26 @@ class DecodeError(Exception):
     """The bytes are not a reply of this type and version."""
 
 
-def decode(entity: Any, data: bytes, offset: int = 0) -> Any:
-    """The value of a kio class in `data` from `offset` to its very end.
+def decode(entity: Entity, data: bytes, offset: int = 0) -> Any:
+    """The value of an entity in `data` from `offset` to its very end.
 
     Raises `DecodeError` when it is cut short, garbled, or followed by anything. Memory stays within a small multiple of
     the data's size.
     """
     value, end = decode_from(entity, data, offset)
     if end != len(data):
-        raise DecodeError(f"{len(data) - end} bytes too many after a {entity.__name__}")
+        raise DecodeError(f"{len(data) - end} bytes too many after a {entity.name}")
     return value
 
 
-def decode_from(entity: Any, data: bytes, offset: int = 0) -> tuple[Any, int]:
-    """The value of a kio class at `offset` and the offset after it. Raises `DecodeError`."""
+def decode_from(entity: Entity, data: bytes, offset: int = 0) -> tuple[Any, int]:
+    """The value of an entity at `offset` and the offset after it. Raises `DecodeError`."""
     try:
         return reader(entity)(data, offset)
     except (struct.error, IndexError):
-        raise DecodeError(f"a {entity.__name__} is cut short") from None
+        raise DecodeError(f"a {entity.name} is cut short") from None
     except OverflowError:
-        raise DecodeError(f"a {entity.__name__} holds a duration out of range") from None
+        raise DecodeError(f"a {entity.name} holds a duration out of range") from None
 
 
 def skip_tags(data: bytes, offset: int) -> int:
@@ -69,7 +71,7 @@ def skip_tags(data: bytes, offset: int) -> int:
 
 
 class Answer:
-    """What a reader makes of a kio class: its fields by name, without the cost of a frozen dataclass.
+    """What a reader makes of an entity: its fields by name, without the cost of a frozen dataclass.
 
     Ten thousand partitions are an ordinary answer, and a frozen dataclass costs five times as much to make.
     """
@@ -82,18 +84,18 @@ class Answer:
 
 
 @cache
-def answer_class(entity: Any) -> type[Answer]:
-    """The class of the values that are read for a kio class: the same name and the same fields."""
-    return type(entity.__name__, (Answer,), {"__slots__": tuple(f.name for f in fields(entity))})
+def answer_class(entity: Entity) -> type[Answer]:
+    """The class of the values that are read for an entity: the same name and the same fields."""
+    return type(entity.name, (Answer,), {"__slots__": tuple(f.name for f in entity.fields)})
 
 
 @cache
-def reader(entity: Any) -> Read:
-    """The generated reader of a kio class; what it raises is made a `DecodeError` by `decode` and `decode_from`."""
+def reader(entity: Entity) -> Read:
+    """The generated reader of an entity; what it raises is made a `DecodeError` by `decode` and `decode_from`."""
     source = _Source()
     made = _entity(source, entity)
     source.line(f"return {made}, i")
-    return source.build(entity.__name__)
+    return source.build(entity.name)
 
 
 class _Source:
@@ -128,29 +130,29 @@ class _Source:
 
     def build(self, name: str) -> Read:
         text = "def read(b, i):\n" + "\n".join(self.lines) + "\n"
-        # Only field names and numbers of kio's classes stand in the text, never anything read from a broker.
+        # Only field names and numbers of our own file of schemas stand in the text, never anything read from a broker.
         exec(compile(text, f"<reader of {name}>", "exec"), self.names)
         built: Read = self.names["read"]  # type: ignore[assignment]
         return built
 
 
-def _entity(source: _Source, entity: Any) -> str:
-    """Lines that read a kio class; the name of the local that holds its value."""
-    flexible: bool = entity.__flexible__
-    plain = [f for f in fields(entity) if "tag" not in f.metadata]
-    tagged = [f for f in fields(entity) if "tag" in f.metadata]
-    names = {f.name: source.local() for f in fields(entity)}
+def _entity(source: _Source, entity: Entity) -> str:
+    """Lines that read an entity; the name of the local that holds its value."""
+    flexible = entity.flexible
+    plain = [f for f in entity.fields if f.tag is None]
+    tagged = [f for f in entity.fields if f.tag is not None]
+    names = {f.name: source.local() for f in entity.fields}
     run: list[tuple[str, str]] = []  # neighbouring fields of fixed width are unpacked together
     for f in plain:
-        kind, name = f.metadata.get("kafka_type", ""), names[f.name]
-        if kind in FIXED and not is_array(f):
+        kind, name = f.kind, names[f.name]
+        if kind in FIXED and not f.array:
             run.append((name, kind))
             continue
         _fixed(source, run)
         run = []
-        if is_array(f) and is_entity(element(f)):
-            _inline_array(source, f, name, flexible)
-        elif kind == "string" and not is_array(f):
+        if f.array and f.entity is not None:
+            _inline_array(source, f, f.entity, name, flexible)
+        elif kind == "string" and not f.array:
             _inline_text(source, f, name, flexible)
         else:
             source.line(f"{name}, i = {source.bind(_value(f, flexible))}(b, i)")
@@ -187,7 +189,7 @@ def _inline_length(source: _Source, unpack: Callable[..., Any], size: int, flexi
         source.line(f"n, = {source.bind(unpack)}(b, i); i += {size}")
 
 
-def _inline_text(source: _Source, field: Field[Any], name: str, flexible: bool) -> None:
+def _inline_text(source: _Source, field: Field, name: str, flexible: bool) -> None:
     """A string, written out in place: most of what a reply holds are strings."""
     _inline_length(source, _INT16, 2, flexible)
     with source.inside("if n > 0:"):
@@ -196,15 +198,14 @@ def _inline_text(source: _Source, field: Field[Any], name: str, flexible: bool) 
         # A name that is not UTF-8 must not cost the whole reply: console.text shows such bytes.
         source.line(f"{name} = b[i:stop].decode('utf-8', 'surrogateescape'); i = stop")
     source.line(f"elif n == 0: {name} = ''")
-    null = f"{name} = None" if is_optional(field.type) else "raise fail('a null where none may be')"
+    null = f"{name} = None" if field.optional else "raise fail('a null where none may be')"
     source.line(f"else: {null}")
 
 
-def _inline_array(source: _Source, field: Field[Any], name: str, flexible: bool) -> None:
+def _inline_array(source: _Source, field: Field, inner: Entity, name: str, flexible: bool) -> None:
     """An array of entities as a loop in place: a call for each of ten thousand partitions would cost twice as much."""
-    inner = element(field)
     _inline_length(source, _INT32, 4, flexible)
-    null = f"{name} = None" if is_optional(field.type) else "raise fail('a null where none may be')"
+    null = f"{name} = None" if field.optional else "raise fail('a null where none may be')"
     source.line(f"if n < 0: {null}")
     with source.inside("else:"):
         source.line(f"if n * {least(inner)} > len(b) - i: raise fail('an array longer than the reply')")
@@ -214,7 +215,7 @@ def _inline_array(source: _Source, field: Field[Any], name: str, flexible: bool)
         source.line(f"{name} = tuple({name})")
 
 
-def _tags(source: _Source, tagged: list[Field[Any]], names: Mapping[str, str]) -> None:
+def _tags(source: _Source, tagged: list[Field], names: Mapping[str, str]) -> None:
     """Tagged fields: a count, then (tag, size, bytes) each; what is not known is skipped."""
     source.line("n = b[i]; i += 1")
     with source.inside("if n:"):
@@ -226,26 +227,23 @@ def _tags(source: _Source, tagged: list[Field[Any]], names: Mapping[str, str]) -
             source.line("stop = i + size")
             source.line("if stop > len(b): raise fail('a tagged field longer than the reply')")
             for f in tagged:
-                with source.inside(f"if tag == {int(f.metadata['tag'])}:"):
+                with source.inside(f"if tag == {f.tag}:"):
                     source.line(f"{names[f.name]}, at = {source.bind(_value(f, True, tag=True))}(b, i)")
                     source.line("if at != stop: raise fail('a tagged field of another length than it says')")
             source.line("i = stop")
 
 
-def _value(field: Field[Any], flexible: bool, tag: bool = False) -> Read:
+def _value(field: Field, flexible: bool, tag: bool = False) -> Read:
     """The reader of one field's value. A tagged field cannot be null: its absence stands for that."""
-    kind = str(field.metadata.get("kafka_type", ""))
-    optional = not tag and is_optional(field.type)
-    inner: Any = without_none(field.type)
-    if get_origin(inner) is tuple:
-        item = element(field)
-        if is_entity(item):
-            return _array(reader(item), least(item), flexible, optional)
-        return _array(_primitive(kind, flexible, False), width(kind, flexible), flexible, optional)
-    if is_entity(inner):
-        read_entity = reader(inner)
+    optional = not tag and field.optional
+    if field.array:
+        if field.entity is not None:
+            return _array(reader(field.entity), least(field.entity), flexible, optional)
+        return _array(_primitive(field.kind, flexible, False), width(field.kind, flexible), flexible, optional)
+    if field.entity is not None:
+        read_entity = reader(field.entity)
         return _nullable_entity(read_entity) if optional else read_entity
-    return _primitive(kind, flexible, optional)
+    return _primitive(field.kind, flexible, optional)
 
 
 def _primitive(kind: str, flexible: bool, optional: bool) -> Read:
@@ -377,7 +375,19 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _tag_default(field: Field[Any]) -> object:
-    if field.default is not MISSING:
-        return field.default
-    return _NEUTRAL.get(str(field.metadata.get("kafka_type", "")), 0)
+def _tag_default(field: Field) -> object:
+    """What an absent tagged field holds; of an entity that may not be null, the entity with its own defaults."""
+    if field.array:
+        return None if field.default is None else ()
+    if field.entity is not None:
+        return None if field.optional else _bare(field.entity)
+    if field.default is UNSET:
+        return _NEUTRAL.get(field.kind, 0)
+    return _CONVERTERS.get(CONVERT.get(field.kind, ""), _same)(field.default)
+
+
+def _bare(entity: Entity) -> Answer:
+    bare = answer_class(entity)()
+    for f in entity.fields:
+        setattr(bare, f.name, _tag_default(f))
+    return bare

@@ -97,7 +97,7 @@ class Connection:
         return self._common(api) is not None
 
     def version(self, api: Api) -> int:
-        """The version the question is asked in: the least of kio's, the broker's and our cap's highest.
+        """The version the question is asked in: the least of our schemas', the broker's and our cap's highest.
 
         Raises `WireError` (UNSUPPORTED) when there is none.
         """
@@ -115,7 +115,7 @@ class Connection:
         return version if version >= max(low, broker_low) else None
 
     async def ask(self, api: Api, values: Mapping[str, Any], deadline: float) -> Any:
-        """kio's response entity to one question. Raises `WireError`; questions may overlap, answers come in order."""
+        """The answer to one question. Raises `WireError`; questions may overlap, answers come in order."""
         version = self.version(api)
         question = self._written(api, version, values)
         return self._decode(api, version, await self._exchange(api, version, question, deadline))
@@ -204,7 +204,7 @@ class Connection:
     def _decode(self, api: Api, version: int, body: bytes) -> Any:
         entity = api.answer(version)
         try:
-            start = skip_tags(body, 0) if entity.__header_schema__.__flexible__ else 0
+            start = skip_tags(body, 0) if entity.flexible_header else 0
             with held_back():
                 return decode(entity, body, start)
         except DecodeError as error:

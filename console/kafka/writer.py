@@ -1,4 +1,4 @@
-"""Plain values -> the bytes of a request, by writers generated from kio's dataclass fields: the reader's counterpart.
+"""Plain values -> the bytes of a request, by writers made from a schema's fields: the reader's counterpart.
 
 kio's own encoder wants an instance of a dataclass for every nested thing and checks each of its fields: 30 ms for the
 names of a thousand groups. Here a request is given as a mapping, its nested things as mappings in sequences. Fields
@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, fields
-from datetime import timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from console.kafka.fields import FIXED, element, is_array, is_entity, is_optional, without_none
+from msgspec import UNSET
+
+from console.kafka.fields import FIXED
+from console.kafka.schemas import Entity, Field
 
 Put = Callable[[bytes], object]
 Write = Callable[[Put, Mapping[str, Any]], None]
@@ -28,8 +29,8 @@ _INT = struct.Struct(">i").pack
 _ONE_BYTE = tuple(bytes([n]) for n in range(128))
 
 
-def written(entity: Any, values: Mapping[str, Any]) -> bytes:
-    """The bytes of a kio class with these values.
+def written(entity: Entity, values: Mapping[str, Any]) -> bytes:
+    """The bytes of an entity with these values.
 
     Raises `struct.error`, `TypeError`, `ValueError` or `AttributeError` for values that do not fit the schema.
     """
@@ -39,10 +40,10 @@ def written(entity: Any, values: Mapping[str, Any]) -> bytes:
 
 
 @cache
-def writer(entity: Any) -> Write:
-    """The generated writer of a kio class."""
-    flexible: bool = entity.__flexible__
-    parts = [_part(f, flexible) for f in fields(entity) if "tag" not in f.metadata]
+def writer(entity: Entity) -> Write:
+    """The writer of an entity."""
+    flexible = entity.flexible
+    parts = [_part(f, flexible) for f in entity.fields if f.tag is None]
 
     def write(put: Put, values: Mapping[str, Any]) -> None:
         for name, neutral, write_field in parts:
@@ -53,23 +54,20 @@ def writer(entity: Any) -> Write:
     return write
 
 
-def _part(field: Field[Any], flexible: bool) -> tuple[str, Any, Callable[[Put, Any], None]]:
+def _part(field: Field, flexible: bool) -> tuple[str, Any, Callable[[Put, Any], None]]:
     """A field's name, its neutral value, and what writes its value."""
     return field.name, _neutral(field), _value(field, flexible)
 
 
-def _value(field: Field[Any], flexible: bool) -> Callable[[Put, Any], None]:
-    kind = str(field.metadata.get("kafka_type", ""))
-    optional = is_optional(field.type)
+def _value(field: Field, flexible: bool) -> Callable[[Put, Any], None]:
     length = _compact if flexible else _INT
-    if is_array(field):
-        inner = element(field)
-        item = writer(inner) if is_entity(inner) else _primitive(kind, flexible, False)
-        return _array(item, length, optional)
-    inner = without_none(field.type)
-    if is_entity(inner):
-        return _entity(writer(inner), optional)
-    return _primitive(kind, flexible, optional)
+    if field.array:
+        inner = field.entity
+        item = writer(inner) if inner is not None else _primitive(field.kind, flexible, False)
+        return _array(item, length, field.optional)
+    if field.entity is not None:
+        return _entity(writer(field.entity), field.optional)
+    return _primitive(field.kind, flexible, field.optional)
 
 
 def _array(
@@ -148,18 +146,14 @@ def _compact(length: int) -> bytes:
     return bytes(out)
 
 
-def _neutral(field: Field[Any]) -> Any:
-    """The schema's default in plain values, or the neutral value of the field's type."""
-    if field.default is not MISSING:
-        given = field.default
-        if isinstance(given, timedelta):
-            return round(given.total_seconds() * 1000)
-        return None if is_entity(without_none(field.type)) else given
-    if is_array(field):
+def _neutral(field: Field) -> Any:
+    """The schema's default, or the neutral value of the field's type."""
+    if field.default is not UNSET:
+        return field.default
+    if field.array:
         return ()
-    if without_none(field.type) is not field.type:
+    if field.optional:
         return None
-    if is_entity(field.type):
+    if field.entity is not None:
         return {}
-    kind = str(field.metadata["kafka_type"])
-    return {"string": "", "bytes": b"", "bool": False, "records": None, "uuid": None}.get(kind, 0)
+    return {"string": "", "bytes": b"", "bool": False, "records": None, "uuid": None}.get(field.kind, 0)

@@ -125,7 +125,7 @@ def test_live_answers_damaged_in_every_way_are_a_value_or_a_decode_error(
     outcomes = {"value": 0, "error": 0}
     for (api, version), answer in recorded.items():
         entity = api.answer(version)
-        start = skip_tags(answer, 0) if entity.__header_schema__.__flexible__ else 0
+        start = skip_tags(answer, 0) if entity.flexible_header else 0
         decode(entity, answer, start)  # undamaged it can be read
         tracemalloc.start()
         began = time.monotonic()
@@ -133,7 +133,7 @@ def test_live_answers_damaged_in_every_way_are_a_value_or_a_decode_error(
             # Every length of a short one, else random cuts and damage.
             bad = answer[:turn] if turn < min(len(answer), 100) else damaged(answer, rng)
             try:
-                start = skip_tags(bad, 0) if entity.__header_schema__.__flexible__ else 0
+                start = skip_tags(bad, 0) if entity.flexible_header else 0
                 decode(entity, bad, start)
                 outcomes["value"] += 1
             except DecodeError:

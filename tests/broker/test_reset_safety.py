@@ -166,14 +166,13 @@ KILLER = """
 import json, os, random, signal, sys, threading
 from pathlib import Path
 
-import kio.index, msgspec, sqlite3
+import msgspec, sqlite3
 from console.config import KafkaSettings, Settings
-from console.kafka import closely, messages, offsets, times
+from console.kafka import closely, offsets, times
 from console.ops import jobs, reset
 from console.ops.session import Session
 
 bootstrap, state, group, topic, points, seed = sys.argv[1:7]
-messages.preload()
 reset.BATCH = 1  # a commit for each partition: more places to die at
 OLD = {(topic, 0): 200, (topic, 1): 100, (topic, 2): 50}
 NEW = dict.fromkeys(OLD, 7)

@@ -80,19 +80,19 @@ def test_root_help_loads_no_command() -> None:
 def test_a_command_that_cannot_connect_loads_no_client_of_the_other_side() -> None:
     code, names = loaded("-b", "127.0.0.1:1", "--timeout", "1", "group", "list")
     assert code == 1
-    assert "kio" in names
-    assert not {"boto3", "botocore", "textual", "confluent_kafka"} & names
+    assert "console.kafka.wire" in names
+    assert not {"boto3", "botocore", "textual", "confluent_kafka", "kio"} & names
 
 
 def test_status_does_not_load_textual_or_the_kafka_data_plane() -> None:
     code, names = loaded("-b", "127.0.0.1:1", "--endpoint-url", "http://127.0.0.1:1", "--timeout", "1", "status")
     assert code == 1
-    assert {"kio", "boto3"} <= names
-    assert not {"textual", "confluent_kafka"} & names
+    assert {"console.kafka.wire", "boto3"} <= names
+    assert not {"textual", "confluent_kafka", "kio"} & names
 
 
 def test_config_and_version_connect_nothing() -> None:
     for argv in (["--version"], ["config", "path"]):
         code, names = loaded(*argv)
         assert code == 0
-        assert not {"boto3", "kio", "textual", "confluent_kafka"} & names
+        assert not {"boto3", "console.kafka.wire", "textual", "confluent_kafka"} & names

@@ -9,21 +9,27 @@ import time
 import tracemalloc
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kio.index import load_response_schema
 from kio.schema.errors import ErrorCode
 from kio.serial import entity_reader, entity_writer
+from kio_entities import element, is_array, without_none
 
 from console.kafka import messages
-from console.kafka.fields import without_none
 from console.kafka.messages import Api
 from console.kafka.reader import Answer, DecodeError, decode, decode_from, skip_tags
+from console.kafka.writer import written
 
 APIS = [api for api in vars(messages).values() if isinstance(api, Api)]
-CLASSES = [api.answer(v) for api in APIS for v in range(api.versions[0], api.versions[1] + 1)]
+SCHEMAS = {
+    load_response_schema(api.key, v): api.answer(v) for api in APIS for v in range(api.versions[0], api.versions[1] + 1)
+}
+"""kio's class -> our schema made from it."""
+CLASSES = list(SCHEMAS)
 
 _PRIMITIVES: dict[str, st.SearchStrategy[Any]] = {
     "bool": st.booleans(),
@@ -50,9 +56,9 @@ def values(entity: Any) -> st.SearchStrategy[Any]:
 def _field(field: Any) -> st.SearchStrategy[Any]:
     inner = without_none(field.type)
     optional = inner is not field.type and "tag" not in field.metadata
-    if get_origin(inner) is tuple:
-        element = get_args(inner)[0]
-        item = values(element) if is_dataclass(element) else _PRIMITIVES[field.metadata["kafka_type"]]
+    if is_array(field):
+        nested = element(field)
+        item = values(nested) if is_dataclass(nested) else _PRIMITIVES[field.metadata["kafka_type"]]
         found: st.SearchStrategy[Any] = st.lists(item, max_size=3).map(tuple)
     elif is_dataclass(inner):
         found = values(inner)
@@ -87,16 +93,25 @@ def is_a(value: Any, entity: Any) -> bool:
 def test_reads_what_kio_reads(entity: Any, data: st.DataObject) -> None:
     value = data.draw(values(entity))
     raw = encode(value)
-    mine = decode(entity, raw)
+    mine = decode(SCHEMAS[entity], raw)
     assert plain(mine) == plain(value)
     theirs, size = entity_reader(entity)(raw, 0)
     assert plain(mine) == plain(theirs)
     assert size == len(raw)
     # Every proper beginning of it is refused, and so is a byte too many.
     with pytest.raises(DecodeError):
-        decode(entity, raw[: data.draw(st.integers(0, len(raw) - 1))])
+        decode(SCHEMAS[entity], raw[: data.draw(st.integers(0, len(raw) - 1))])
     with pytest.raises(DecodeError):
-        decode(entity, raw + b"\0")
+        decode(SCHEMAS[entity], raw + b"\0")
+
+
+@pytest.mark.parametrize("entity", CLASSES, ids=lambda e: f"{e.__name__}-v{e.__version__}")
+def test_what_is_absent_is_what_kio_says_it_is(entity: Any) -> None:
+    """Neither arrays nor tagged fields in the answer: what stands for them."""
+    raw = written(SCHEMAS[entity], {})
+    theirs, size = entity_reader(entity)(raw, 0)
+    assert size == len(raw)
+    assert plain(decode(SCHEMAS[entity], raw)) == plain(theirs)
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
@@ -113,7 +128,7 @@ def test_damaged_bytes_are_a_value_or_a_decode_error(
         at %= len(raw)
         raw[at : at + len(new)] = new
     try:
-        value = decode(entity, bytes(raw))
+        value = decode(SCHEMAS[entity], bytes(raw))
     except DecodeError:
         return
     assert is_a(value, entity)
@@ -123,7 +138,7 @@ def test_damaged_bytes_are_a_value_or_a_decode_error(
 @given(entity=st.sampled_from(CLASSES), raw=st.binary(max_size=300))
 def test_noise_is_a_value_or_a_decode_error(entity: Any, raw: bytes) -> None:
     with contextlib.suppress(DecodeError):
-        assert is_a(decode(entity, raw), entity)
+        assert is_a(decode(SCHEMAS[entity], raw), entity)
 
 
 @pytest.mark.parametrize("length", [2**31 - 1, 100_000])
@@ -138,7 +153,7 @@ def test_a_huge_length_costs_nothing(entity: Any, length: int) -> None:
         for at in range(len(raw)):
             for huge in (struct.pack(">i", length), varint):
                 with contextlib.suppress(DecodeError):
-                    decode(entity, raw[:at] + huge + raw[at:] + b"\0" * 64)
+                    decode(SCHEMAS[entity], raw[:at] + huge + raw[at:] + b"\0" * 64)
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
