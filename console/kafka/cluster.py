@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Se
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+from msgspec import Struct
+
 from console.errors import Denied, LogqError, Unreachable
 from console.kafka import codes
 from console.kafka.messages import FIND_COORDINATOR, METADATA, Api
@@ -26,8 +28,7 @@ RETRY_PAUSE = 0.2
 _LOGIN_PAUSE = (1.0, 2.0, 5.0, 15.0, 30.0)  # after a refused login: a wrong password must not lock the account
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionMeta:
+class PartitionMeta(Struct, frozen=True):
     """A partition as the cluster's metadata tells it; `leader` is None when it has none now."""
 
     leader: int | None
@@ -37,8 +38,7 @@ class PartitionMeta:
     error: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class TopicMeta:
+class TopicMeta(Struct, frozen=True):
     """A topic as the metadata tells it; `error` is the topic's own error code."""
 
     name: str
@@ -47,8 +47,7 @@ class TopicMeta:
     error: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
+class Metadata(Struct, frozen=True):
     """The cluster as one broker sees it."""
 
     cluster_id: str | None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from console.kafka.schemas import Entity, answer, known_versions, question
 from console.kafka.writer import written
@@ -13,8 +14,7 @@ from console.kafka.writer import written
 KIB, MIB = 1024, 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Api:
+class Api(Struct, frozen=True):
     """One of Kafka's questions: its key and name, the versions we speak and how long an answer may be, in bytes.
 
     Below `floor` a version cannot say what we need to know, above `cap` it asks in another way.

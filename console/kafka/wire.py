@@ -14,8 +14,9 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from console.kafka import codes
 from console.kafka.collector import held_back
@@ -40,14 +41,12 @@ class WireError(Exception):
         self.message = message
 
 
-@dataclass(slots=True)
-class _Pending:
+class _Pending(Struct):
     api: Api
     answer: asyncio.Future[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class _Again:
+class _Again(Struct, frozen=True):
     """A question that is asked over and over: its bytes, those of its last answer, and what was read from these."""
 
     question: bytes
