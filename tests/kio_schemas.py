@@ -17,25 +17,24 @@ from kio_entities import element, is_array, is_entity, is_optional, without_none
 
 from console.kafka import messages
 from console.kafka.messages import Api
-from console.kafka.schemas import FILE, Entity, Field
+from console.kafka.schemas import FILE, Entity, Field, Version, schemas
 
 APIS = tuple(api for api in vars(messages).values() if isinstance(api, Api))
 ASSIGNMENT = "consumer_protocol_assignment"
 
 
+def spoken(api: Api) -> Api:
+    """A question that only tests ask: its schemas are added to those of the file, in this process."""
+    schemas().apis[api.name] = {
+        v: Version(*(msgspec.Raw(msgspec.json.encode(schema)) for schema in both.values()))
+        for v, both in _versions(api).items()
+    }
+    return api
+
+
 def made() -> bytes:
     """The file as it should be: every API of `console.kafka.messages` between its floor and its cap."""
-    apis = {
-        api.name: {
-            v: {
-                "question": entity(load_request_schema(api.key, v), outermost=True),
-                "answer": entity(load_response_schema(api.key, v), outermost=True),
-            }
-            for v in sorted(schema_name_map[api.name])
-            if api.floor <= v <= api.cap
-        }
-        for api in APIS
-    }
+    apis = {api.name: _versions(api) for api in APIS}
     assignment = {
         v: entity(load_entity_schema(ASSIGNMENT, v, EntityType.data)) for v in sorted(schema_name_map[ASSIGNMENT])
     }
@@ -46,6 +45,17 @@ def made() -> bytes:
         "errors": _lines(errors),
     }
     return bytes(_lines(parts)) + b"\n"
+
+
+def _versions(api: Api) -> dict[int, dict[str, Entity]]:
+    return {
+        v: {
+            "question": entity(load_request_schema(api.key, v), outermost=True),
+            "answer": entity(load_response_schema(api.key, v), outermost=True),
+        }
+        for v in sorted(schema_name_map[api.name])
+        if api.floor <= v <= api.cap
+    }
 
 
 def _lines(named: Mapping[Any, Any]) -> msgspec.Raw:

@@ -14,14 +14,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from kio_schemas import spoken
 
 from console.config import KafkaSettings
 from console.kafka.cluster import Cluster
 from console.kafka.messages import Api
 from console.kafka.properties import wire
 
-PRODUCE = Api(0, "produce", cap=9)  # the last version that does not add the partition to the transaction by itself
-INIT_PRODUCER_ID = Api(22, "init_producer_id", cap=4)
+# The last version that does not add the partition to the transaction by itself.
+PRODUCE = spoken(Api(0, "produce", cap=9))
+INIT_PRODUCER_ID = spoken(Api(22, "init_producer_id", cap=4))
 FIND_COORDINATOR = Api(10, "find_coordinator", cap=3)
 
 _TRANSACTIONAL = 0x10

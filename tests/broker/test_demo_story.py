@@ -53,12 +53,24 @@ class Shop:
 
     def committed(self, group: str) -> list[int]:
         """The group's committed offset in each partition of `orders` (-1001: none)."""
-        from confluent_kafka import Consumer, TopicPartition
+        from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
         consumer = Consumer({"bootstrap.servers": self.brokers.bootstrap, "group.id": group})
+        offsets: list[int] = []
+
+        def asked() -> bool:
+            try:
+                found = consumer.committed([TopicPartition(layout.ORDERS, p) for p in PARTITIONS], timeout=10)
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.NOT_COORDINATOR:  # still on its way up, on a busy machine
+                    return False
+                raise
+            offsets[:] = [partition.offset for partition in found]
+            return True
+
         try:
-            found = consumer.committed([TopicPartition(layout.ORDERS, p) for p in PARTITIONS], timeout=10)
-            return [partition.offset for partition in found]
+            until(asked, 10, "an answer of the coordinator")
+            return offsets
         finally:
             consumer.close()
 

@@ -11,6 +11,7 @@ from typing import Any
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 from kafka_client import commit, join, make_topic, produce
+from kio_schemas import spoken
 
 from console.config import KafkaSettings
 from console.kafka.client import KafkaClient
@@ -19,9 +20,9 @@ from console.kafka.messages import Api
 AT = 1_760_000_000.0
 """When the first record of each partition is from (2025-10-09T08:53:20Z); they are a second apart."""
 
-SHARE_HEARTBEAT = Api(76, "share_group_heartbeat")
-STREAMS_HEARTBEAT = Api(88, "streams_group_heartbeat")
-ALTER_SHARE_OFFSETS = Api(91, "alter_share_group_offsets")
+SHARE_HEARTBEAT = spoken(Api(76, "share_group_heartbeat"))
+STREAMS_HEARTBEAT = spoken(Api(88, "streams_group_heartbeat"))
+ALTER_SHARE_OFFSETS = spoken(Api(91, "alter_share_group_offsets"))
 
 
 @dataclass(frozen=True, slots=True)
