@@ -1,17 +1,13 @@
-"""What the benches of two programs that need both cores allow a machine that does other things as well.
+"""What the benches of two programs that need both cores do about a machine that does other things as well.
 
 One setting gave ratios of 0.72 to 1.02, and 3.2 to 6.1, within a day here: the machine's own neighbours took up to half
-of it. So there are more rounds where three are not enough, and less than the whole is asked for, unless `LOGQ_FULL` is
-set: then the numbers are those of the design, for a machine that is left alone.
+of it. So there are more rounds where three are not enough.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 
-FULL = bool(os.environ.get("LOGQ_FULL"))  # read now: the session keeps a developer's LOGQ_* from the tests
-SLACK = 1.0 if FULL else 0.6
 LEAST, MOST = 3, 8
 
 
