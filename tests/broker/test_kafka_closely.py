@@ -21,6 +21,7 @@ from kio_schemas import spoken
 from console import upkeep
 from console.brokers import Brokers, KafkaCluster
 from console.config import KafkaSettings, Settings
+from console.errors import NotFound
 from console.kafka.client import KafkaClient
 from console.kafka.cluster import Cluster
 from console.kafka.messages import Api
@@ -47,8 +48,16 @@ def commit_as(member: Consumer, topic: str, offset: int) -> None:
 
 
 def eventually(check: Callable[[], bool], seconds: float = 20) -> None:
+    """Until it is so; a topic that was just made is not known to every node yet."""
     deadline = time.monotonic() + seconds
-    while not check():
+
+    def so() -> bool:
+        try:
+            return check()
+        except NotFound:
+            return False
+
+    while not so():
         assert time.monotonic() < deadline, f"not so within {seconds} s"
         time.sleep(0.2)
 
