@@ -121,17 +121,20 @@ def assert_copied(source: dict[int, list[Record]], target: dict[int, list[Record
 
 CHILD = """
 import sys
+import time
 from pathlib import Path
 from console.config import KafkaSettings, Settings, SqsSettings
 from console.kafka import copy_group
 from console.ops import jobs, replay
 from console.ops.session import Session
 
-bootstrap, endpoint, state, source, target, name, resumes, batch, rate = sys.argv[1:10]
+bootstrap, endpoint, state, source, target, name, resumes, batch, rate, pause = sys.argv[1:11]
 copy_group.BATCH = int(batch)
 sqs = SqsSettings(region="eu-west-1", endpoint_url=endpoint) if endpoint else None
 session = Session(Settings(kafka=KafkaSettings(bootstrap), sqs=sqs, state_dir=Path(state), timeout=30))
-show = lambda p: print(p.job, p.done, flush=True)
+def show(p):
+    print(p.job, p.done, flush=True)
+    time.sleep(float(pause))
 if resumes:
     outcome = jobs.resume(session, resumes, on_progress=show)
 else:
@@ -148,9 +151,10 @@ class Run:
 
     def __init__(
         self, bootstrap: str, state: Path, source: str = "", target: str = "", *, name: str = "", resumes: str = "",
-        endpoint: str = "", batch: int = 200, rate: float = 0,
+        endpoint: str = "", batch: int = 200, rate: float = 0, pause: float = 0,
     ) -> None:  # fmt: skip
-        argv = [bootstrap, endpoint, str(state), source, target, name, resumes, str(batch), str(rate)]
+        """`pause`: seconds of sleep after each step, for tests that must meet it at work."""
+        argv = [bootstrap, endpoint, str(state), source, target, name, resumes, str(batch), str(rate), str(pause)]
         self.process = subprocess.Popen([sys.executable, "-c", CHILD, *argv], stdout=subprocess.PIPE, text=True)
         self.job = name or resumes
         self.done = 0
@@ -179,6 +183,14 @@ class Run:
     def kill_after(self, records: int, more_seconds: float) -> None:
         self.wait_for(lambda: self.begun is not None and self.done - self.begun >= records)
         self.kill(more_seconds)
+
+    def kill_within(self, seconds: float, records: int) -> None:
+        """Kill after so many seconds, wherever it is, or when it has moved so many records if that is sooner."""
+        ends = time.monotonic() + seconds
+        self.wait_for(
+            lambda: time.monotonic() >= ends or (self.begun is not None and self.done - self.begun >= records)
+        )
+        self.kill()
 
     def kill(self, after_seconds: float = 0.0) -> None:
         time.sleep(after_seconds)
