@@ -87,8 +87,7 @@ def partition_status(
         return Status.WARN, f"{said}, for {duration(now - held_since)} at least"
     if past is not None and past.rest == (p.committed, p.end):
         return Status.OK, "only transaction markers and aborted records are left"
-    losing = _losing(p, past, ends)
-    if losing:
+    if past is not None and (losing := _losing(p, past, ends)):
         return Status.LOSING, losing
     if not has_readers and not (past and past.moved and now - past.still_since < past.patience(stall_seconds)):
         return Status.WARN, f"nobody reads it: {count(lag)} behind"
@@ -142,13 +141,13 @@ def _never_falls(past: Commits, now: float) -> bool:
     return low < high and mid - low >= (high - low) / 4 and mid <= high
 
 
-def _losing(p: GroupPartition, past: Commits | None, ends: Sequence[End]) -> str:
+def _losing(p: GroupPartition, past: Commits, ends: Sequence[End]) -> str:
     """When the log start is moving toward the commit faster than the commit moves away: "loses data in ~42 min".
 
     Only where the commit is nearer the log start than the end: a group that keeps up loses nothing, however much
     retention deletes at once behind it.
     """
-    if p.committed is None or p.start is None or past is None or len(past.points) < MIN_LOOKS:
+    if p.committed is None or p.start is None or len(past.points) < MIN_LOOKS:
         return ""
     left = p.committed - p.start
     if left >= (p.lag or 0):
@@ -174,9 +173,10 @@ def group_health(group: Group, history: History, now: float) -> Group:
     has_readers = has_members(group) or _just_left(activity, now, history.stall_seconds)
     ours = group.name.startswith(JOB_GROUP_PREFIX)  # a finished copy stays behind its topic for ever: no alarm
     partitions = []
+    blank = history.blank  # then there is nothing to look up for each of 10,000 partitions
     for p in group.partitions or ():
-        past = history.commits(group.name, p.topic, p.partition)
-        ends = history.ends(p.topic, p.partition)
+        past = None if blank else history.commits(group.name, p.topic, p.partition)
+        ends = () if blank else history.ends(p.topic, p.partition)
         if p.lag_seconds is None:
             seconds, source = history.behind(p, now)
             if seconds is not None:
@@ -184,7 +184,7 @@ def group_health(group: Group, history: History, now: float) -> Group:
         if ours:
             status, reason = Status.OK, ""
         else:
-            held = history.held_since(p.topic, p.partition)
+            held = None if blank else history.held_since(p.topic, p.partition)
             status, reason = partition_status(p, past, ends, now, history.stall_seconds, has_readers, held)
         partitions.append(replace(p, status=status, reason=reason))
     produced, consumed, window = history.rates(group, now)
@@ -217,7 +217,7 @@ def _flapping(activity: Activity, now: float) -> str:
 
 def eta(group: Group) -> float | None:
     """Seconds until the group has caught up at the rates seen; None when nothing is behind, unknown, or never."""
-    if not group.lag or group.consumed_rate is None or group.produced_rate is None:
+    if group.consumed_rate is None or group.produced_rate is None or not group.lag:
         return None
     gain = group.consumed_rate - group.produced_rate
     return group.lag / gain if gain > 0 else None
@@ -262,8 +262,8 @@ def _group_status(group: Group) -> tuple[Status, str]:
     known = [p for p in group.partitions if p.reason != NO_COMMIT]
     if not known:
         return Status.OK, "no commits"
-    ranks = {p.status: p for p in reversed(known)}  # the first of each status
-    worst = ranks[max(ranks, key=lambda status: status.rank)]
+    firsts = {p.status: p for p in reversed(known)}
+    worst = firsts[max(firsts, key=lambda status: status.rank)] if len(firsts) > 1 else known[0]
     alike = [p for p in known if p.status is worst.status]
     if worst.status is Status.OK:
         return Status.OK, max((p.reason for p in known), default="")

@@ -261,6 +261,11 @@ class History:
                         _append(ring, Depth(at, float(queue.visible), float(held)))
             self._depths = {url: r for url, r in self._depths.items() if r[-1].at >= snapshot.at - _FORGET_AFTER}
 
+    @property
+    def blank(self) -> bool:
+        """Whether nothing of Kafka was noted yet: before the first look, or in a run of one look."""
+        return not self._commits and not self._ends
+
     def commits(self, group: str, topic: str, partition: int) -> Commits | None:
         """The past of one partition of one group, None when it was never seen with a commit."""
         return self._commits.get((group, topic, partition))

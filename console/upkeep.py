@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from console.model import Severity, Topic, TopicPartition
 from console.model_cluster import BrokerLoad, OpenTransaction, TopicView
@@ -36,8 +37,7 @@ def is_under_replicated(p: TopicPartition) -> bool:
     return len(p.isr) < len(p.replicas)
 
 
-@dataclass(frozen=True, slots=True)
-class Replication:
+class Replication(Struct, frozen=True):
     """What is wrong with a topic's replicas: numbers of partitions, and the brokers whose replicas are not in sync."""
 
     partitions: int

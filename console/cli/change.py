@@ -11,11 +11,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 import click
+from msgspec import Struct
 
 from console import text
 from console.cli import shapes
@@ -33,8 +33,7 @@ EXIT_CODES = {"done": 0, "running": 0, "partly": 4, "failed": 1, "cancelled": 13
 _NUMERIC = frozenset("0123456789,.–+-~=><%")
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A change that was planned: its plan in words and as JSON, and what runs it (blocking).
 
     `idle` says why there is nothing to do, "" when there is.

@@ -68,7 +68,7 @@ def _flat(settings: dict[str, object], prefix: str = "") -> list[tuple[str, str]
 @click.pass_obj
 def check(run: Run) -> None:
     """Whether the file is right: TOML, known keys and types; the profile in use with its variables and commands."""
-    from console.config import profile_names
+    from console.config_file import profile_names
 
     where = run.config_path
     names = profile_names(where)
@@ -86,7 +86,7 @@ def check(run: Run) -> None:
 @click.pass_obj
 def init(run: Run) -> None:
     """Write a first config file that shows every key; never over one that is there."""
-    from console.config import EXAMPLE
+    from console.config_file import EXAMPLE
 
     where = run.config_path
     try:

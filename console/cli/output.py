@@ -13,8 +13,9 @@ import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
+
+from msgspec import Struct
 
 from console.cli.run import Run
 from console.cli.shapes import problems as problem_list
@@ -31,8 +32,7 @@ _RESET = "\x1b[0m"
 _GAP = "  "
 
 
-@dataclass(frozen=True, slots=True)
-class Column(Generic[T]):
+class Column(Struct, Generic[T], frozen=True):
     """A column of a table over items: its heading, what a cell says, and what gives way on a narrow terminal.
 
     `least` is the width a column may be clipped to (None: never clipped); columns with the highest `drop` are left out
@@ -46,8 +46,7 @@ class Column(Generic[T]):
     drop: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What a command has to say, once, for every way of printing it.
 
     `lists` go into the JSON envelope under their names; `rows` with `fields` are what jsonl and csv print; `page` are
@@ -60,13 +59,14 @@ class Answer:
     fields: Sequence[str]
     page: Callable[[int | None, bool], Iterable[str]]
     at: float | None = None
-    problems: Sequence[Problem] = field(default_factory=tuple)
+    problems: Sequence[Problem] = ()
 
 
 def emit(run: Run, answer: Answer) -> None:
     """Print an answer the way this call asks for; problems go to stderr except in JSON, where they are data."""
     if run.output == "json":
-        write(pretty(envelope(answer.lists, answer.at, answer.problems)) + "\n")
+        write(pretty(envelope(answer.lists, answer.at, answer.problems)))
+        write("\n")  # not one more copy of megabytes
         return
     if run.output == "jsonl":
         write("".join(json.dumps(row) + "\n" for row in answer.rows))

@@ -95,13 +95,18 @@ class Run:
             self._session = None
 
     def _resolve(self) -> Settings:
-        from console.config import resolve, with_overrides
+        from console.config import Settings, with_overrides
 
         environ = os.environ
         given = self._given
         profile = given.get("profile") or environ.get("LOGQ_PROFILE") or None
         must_exist = bool(given.get("config_file") or profile)
-        settings = resolve(self.config_path, profile, required=must_exist)
+        if must_exist or _is_there(self.config_path):
+            from console.config_file import resolve
+
+            settings = resolve(self.config_path, profile, required=must_exist)
+        else:
+            settings = Settings()
         bootstrap = given.get("bootstrap") or (None if profile else environ.get("LOGQ_BOOTSTRAP"))
         aws: dict[str, str | None] = {name: given.get(name) for name in ("region", "aws_profile", "endpoint_url")}
         if profile is None and settings.sqs is None:
@@ -124,3 +129,14 @@ class Run:
             read_only=read_only,
             timeout=given.get("timeout"),
         )
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is a file to read; one that cannot be told is for the reader to complain about."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True

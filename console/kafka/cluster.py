@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from console.errors import Denied, LogqError, Unreachable
 from console.kafka import codes
@@ -62,8 +61,7 @@ class Metadata(Struct, frozen=True):
         return part.leader if part and part.leader in self.brokers else None
 
 
-@dataclass(slots=True)
-class _Slot:
+class _Slot(Struct):
     """The place of a connection: whoever comes while it is being opened waits for the same attempt."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)

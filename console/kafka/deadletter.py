@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+from msgspec import Struct
 
 # SmallRye's own default is "dead-letter-topic-CHANNEL", without anything before it.
 _NAMES = (
@@ -18,8 +19,7 @@ _AFFIX = re.compile(r"[._-](dlt|dlq|dead-letter.*)$|^(dlq|dead-letter(-topic)?)[
 _WRAPPER = "org.springframework.kafka.listener.ListenerExecutionFailedException"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """What a dead letter's headers say; `dialect` is the framework whose names they are. None where they do not say."""
 
     original_topic: str | None
@@ -36,8 +36,7 @@ class Failure:
         return ": ".join(part for part in (short, self.message) if part)
 
 
-@dataclass(frozen=True, slots=True)
-class _Dialect:
+class _Dialect(Struct, frozen=True):
     """The header names of one framework; of several exception headers the first that is there counts."""
 
     name: str

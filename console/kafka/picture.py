@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from console.kafka import codes, offsets
@@ -41,8 +40,7 @@ class Reach(Struct, frozen=True, gc=False):
 _UNSEEN = Reach()
 
 
-@dataclass(slots=True)
-class Look:
+class Look(Struct):
     """What one look has seen so far, and the look before it."""
 
     metadata: Metadata
@@ -65,8 +63,7 @@ class Look:
     """Brokers that have answered anything."""
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(Struct, frozen=True):
     """A finished look: its picture, and the answers it was made of, to compare the next ones with."""
 
     picture: KafkaSnapshot

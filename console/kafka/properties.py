@@ -5,11 +5,12 @@ A misspelt name or value is an error, never a default: `security.protocol=SASL_S
 
 from __future__ import annotations
 
-import difflib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct
 
 from console.config import KafkaSettings
 from console.errors import UsageError
@@ -100,8 +101,7 @@ class Security:
     tls: ssl.SSLContext | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
+class Wire(Struct, frozen=True):
     """What our own client needs: where to begin, as (host, port), and how."""
 
     bootstrap: tuple[tuple[str, int], ...]
@@ -137,6 +137,8 @@ def checked(properties: Mapping[str, str]) -> dict[str, str]:
         if name not in known:
             if name.startswith("sasl.kerberos"):
                 raise UsageError("Kerberos (GSSAPI) is not offered by logq")
+            import difflib
+
             close = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {close[0]}?" if close else "; logq uses librdkafka's names"
             raise UsageError(f"unknown Kafka property {name!r}{hint}")

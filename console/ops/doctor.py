@@ -37,7 +37,7 @@ def examine(session: Session, config_path: Path | None = None) -> tuple[Check, .
 
 def config_file(path: Path) -> Check:
     """Whether the config file is right; one that is not there is no failure."""
-    from console.config import profile_names
+    from console.config_file import profile_names
 
     if not path.exists():
         return Check("config file", True, f"none at {path}", "logq config init writes one")

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from console import health
 from console.errors import LogqError, NotFound
@@ -45,8 +44,7 @@ DEAD_LETTER_PAGE = 200
 """How many dead letters are read at most when one place is opened."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetterView:
+class DeadLetterView(Struct, frozen=True):
     """One dead-letter place opened: what it is, the messages read (newest first), and how much of it that is.
 
     `whole` is True only when every message that was there has been seen; `note` says in words what was read. `done`
@@ -303,7 +301,7 @@ def dead_letter(
         seen = peek(session, found.name, limit, force, fits, again=again, timeout=timeout, on_progress=on_progress)
         view = _queue_view(letters, seen, by)
         back = noticed(session, found.name, seen.messages)
-        return replace(view, note=f"{view.note}; {back}") if back else view
+        return structs.replace(view, note=f"{view.note}; {back}") if back else view
     view = _topic_view(session, found.name, limit, timeout)
     return view if where is None and tuple(by) == ("error",) else _narrowed(view, where, by)
 
@@ -318,7 +316,7 @@ def _narrowed(view: DeadLetterView, where: str | None, by: Sequence[Facet]) -> D
         fits = RecordWhere(where)
         messages = tuple(m for m in messages if fits.message(m) is True)
         note = f"{len(messages):,} of those fit: {note}" + (f"; {fits.note}" if fits.note else "")
-    return replace(
+    return structs.replace(
         view, letters=structs.replace(view.letters, clusters=cluster(messages, by)), messages=messages, note=note
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from console.model import JobKind
 
@@ -10,8 +10,7 @@ OVERWRITTEN = "OVERWRITTEN"
 """The code of a problem: an offset that a reset had put in place was replaced by somebody else's commit."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlanView:
+class PlanView(Struct, frozen=True):
     """A change that has not happened yet, in words.
 
     `facts` are label and text (what, how many, from where to where, who else is touched), `warnings` what cannot be

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from console.errors import LogqError
 from console.journal import Entry, Journal
 from console.kafka import write
@@ -179,7 +181,7 @@ def copies(
     """The copies of a job in a topic from the floors to its present end: origin -> place."""
     # Not only what is decided: behind somebody else's open transaction a copy of ours would not be seen.
     properties = {**client.settings.properties, "isolation.level": "read_uncommitted"}
-    settings = replace(client.settings, properties=properties)
+    settings = structs.replace(client.settings, properties=properties)
     ranges: dict[int, tuple[int, int | None]] = {
         p.partition: (max(floors.get((topic, p.partition), 0), p.start or 0), p.end)
         for p in client.topic(topic).partitions

@@ -11,7 +11,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from cli_program import logq
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from kafka_client import make_topic
+from msgspec import structs
 
 from console.config import KafkaSettings, Settings
 from console.errors import NotFound, Refused, UsageError
@@ -249,7 +249,7 @@ def test_what_has_no_origin_stays_with_its_reason(session: Session, world: World
 def test_what_is_refused(session: Session, world: World, tmp_path: Path) -> None:
     world.fill(2)
     made = plan(session, world.dlq)
-    closed = Session(replace(session.settings, read_only=True))
+    closed = Session(structs.replace(session.settings, read_only=True))
     with pytest.raises(Refused, match="read-only"):
         redrive.run(closed, made)
     closed.close()

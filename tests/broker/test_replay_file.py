@@ -12,6 +12,7 @@ import pytest
 import sqs_world
 from cli_program import logq
 from confluent_kafka import Producer
+from msgspec import structs
 from replay_world import BASE, Record, Run, fill, make_topics, read
 
 from console.config import KafkaSettings, Settings, SqsSettings
@@ -288,7 +289,7 @@ def test_read_only_refuses(kafka: str, session: Session, unique: Unique, tmp_pat
     _, target = pair(kafka, unique, 1)
     (tmp_path / "x.jsonl").write_text('{"value": "a"}\n')
     planned = replay.plan(session, str(tmp_path / "x.jsonl"), f"kafka:{target}")
-    closed = Session(replace(session.settings, read_only=True))
+    closed = Session(structs.replace(session.settings, read_only=True))
     with pytest.raises(Refused):
         replay.run(closed, planned)
     closed.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from fakes import FakeInspect, FakeStory, backend_of, fake_app, groups, job, kafka_snapshot, letters, plan_view
@@ -568,7 +567,7 @@ async def test_a_topic_is_read_again_after_a_change_wherever_that_was_begun() ->
 
 
 async def test_warnings_stand_first_where_there_is_no_room_for_all_of_a_plan() -> None:
-    long = replace(plan_view(), facts=tuple((f"fact {n}", "words") for n in range(12)), warnings=("mind this",))
+    long = structs.replace(plan_view(), facts=tuple((f"fact {n}", "words") for n in range(12)), warnings=("mind this",))
     for size, first in (((80, 24), "mind this"), ((120, 50), "fact 0")):
         app = fake_app()
         async with opened(app, size) as pilot:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from console import config
+from console import config, config_file
 from console.errors import NotFound, UsageError
 
 GOOD = """
@@ -34,7 +34,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_profile_with_secrets_from_elsewhere(file: Path) -> None:
-    settings = config.resolve(file)
+    settings = config_file.resolve(file)
     assert settings.kafka is not None and settings.sqs is not None
     assert settings.profile == "prod"
     assert settings.read_only and settings.production
@@ -51,7 +51,7 @@ def test_a_profile_with_secrets_from_elsewhere(file: Path) -> None:
 
 def test_options_win_but_never_make_a_read_only_profile_writable(file: Path) -> None:
     settings = config.with_overrides(
-        config.resolve(file),
+        config_file.resolve(file),
         bootstrap="c:1",
         properties={"client.id": "x"},
         endpoint_url="http://127.0.0.1:1",
@@ -67,12 +67,12 @@ def test_options_win_but_never_make_a_read_only_profile_writable(file: Path) -> 
 
 
 def test_no_file_is_empty_settings(tmp_path: Path) -> None:
-    settings = config.resolve(tmp_path / "none.toml")
+    settings = config_file.resolve(tmp_path / "none.toml")
     assert settings.kafka is None and settings.sqs is None
     with pytest.raises(UsageError, match="-b HOST:PORT"):
         config.with_overrides(settings, properties={"a": "b"})
     with pytest.raises(UsageError, match="does not exist"):
-        config.resolve(tmp_path / "none.toml", required=True)
+        config_file.resolve(tmp_path / "none.toml", required=True)
 
 
 @pytest.mark.parametrize(
@@ -90,28 +90,28 @@ def test_what_is_wrong_is_said(tmp_path: Path, content: str, profile: str, words
     path = tmp_path / "config.toml"
     path.write_text(content)
     with pytest.raises(UsageError, match=words):
-        config.resolve(path, profile)
+        config_file.resolve(path, profile)
 
 
 def test_an_unknown_profile_lists_those_there_are(file: Path) -> None:
     with pytest.raises(NotFound, match="bare, prod"):
-        config.resolve(file, "stage")
+        config_file.resolve(file, "stage")
 
 
 def test_a_binary_or_unreadable_file_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="cannot read"):
-        config.resolve(path)
+        config_file.resolve(path)
     with pytest.raises(UsageError, match="cannot read"):
-        config.resolve(tmp_path)
+        config_file.resolve(tmp_path)
 
 
 def test_the_example_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "config.toml"
-    path.write_text(config.EXAMPLE)
-    assert set(config.profile_names(path)) == {"local", "prod"}
-    assert config.resolve(path, "local").kafka is not None
+    path.write_text(config_file.EXAMPLE)
+    assert set(config_file.profile_names(path)) == {"local", "prod"}
+    assert config_file.resolve(path, "local").kafka is not None
 
 
 SEVERAL = """
@@ -134,14 +134,14 @@ region = "eu-west-1"
 def test_several_sqs_connections_have_names_and_one_has_none(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(SEVERAL)
-    two = config.resolve(path, "two")
+    two = config_file.resolve(path, "two")
     assert [(one.name, one.region, one.queues) for one in two.sqs_all] == [
         ("eu", "eu-west-1", ("orders-*",)), ("us-east-1", "us-east-1", ()),
     ]  # fmt: skip
     assert two.sqs is two.sqs_all[0] and dict(two.sqs_all[0].tags) == {"team": "shop"}
     shown = config.redacted(two)["sqs"]
     assert [one["name"] for one in shown] == ["eu", "us-east-1"]
-    one = config.resolve(path, "one")
+    one = config_file.resolve(path, "one")
     assert [found.name for found in one.sqs_all] == [""]  # its queues keep their plain names
     assert config.redacted(one)["sqs"]["region"] == "eu-west-1"
 
@@ -159,13 +159,13 @@ def test_connections_that_cannot_be_told_apart_are_an_error(tmp_path: Path, tabl
     path = tmp_path / "config.toml"
     path.write_text(tables)
     with pytest.raises(UsageError, match=says):
-        config.resolve(path, "p")
+        config_file.resolve(path, "p")
 
 
 def test_options_limit_every_connection_and_an_address_makes_one_of_several(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(SEVERAL)
-    two = config.resolve(path, "two")
+    two = config_file.resolve(path, "two")
     limited = config.with_overrides(two, queues=("*-dlq",), queue_tags={"env": "prod"})
     assert [one.queues for one in limited.sqs_all] == [("*-dlq",)] * 2
     assert [dict(one.tags) for one in limited.sqs_all] == [{"team": "shop", "env": "prod"}, {"env": "prod"}]
@@ -177,7 +177,7 @@ def test_options_limit_every_connection_and_an_address_makes_one_of_several(tmp_
 
 def test_the_example_file_is_right(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
-    path.write_text(config.EXAMPLE)
-    assert config.load(path).profiles.keys() == {"local", "prod"}
-    table = config.load(path).profiles["prod"].sqs
+    path.write_text(config_file.EXAMPLE)
+    assert config_file.load(path).profiles.keys() == {"local", "prod"}
+    table = config_file.load(path).profiles["prod"].sqs
     assert isinstance(table, list) and [one.name for one in table] == ["eu", "us"]
