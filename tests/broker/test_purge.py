@@ -164,6 +164,15 @@ def test_the_program_plans_purges_and_undoes(world: World, sqs_endpoint: str) ->
     assert "no queue" in logq("queue", "purge", "nope", *where).line
 
 
+def test_cancelled_when_all_is_gone_it_is_done(session: Session, world: World) -> None:
+    world.fill(bodies(30))
+    stop = threading.Event()
+    planned = purge.plan(session, world.dlq)
+    outcome = purge.run(session, planned, stop, lambda seen: stop.set() if seen.done == 30 else None)
+    assert stop.is_set()
+    assert (outcome.state, outcome.done, outcome.left) == ("done", 30, 0)
+
+
 def test_cancelled_and_resumed(session: Session, world: World) -> None:
     world.fill(bodies(200))
     stop = threading.Event()
