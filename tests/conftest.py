@@ -33,7 +33,7 @@ _CLEARED = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL"
 _SLOW_FOLDERS = ("screens", "bench")
 _SLOW_FILES = ("test_brokers_supervise.py", "test_brokers_jars.py", "test_import_hygiene.py")
 _QUICK_SCREENS = ("test_widgets_lines.py",)
-_LONGEST_FIRST = ("terminal", "broker", "screens", "quality", "unit")
+_LONGEST_FIRST = ("chaos", "terminal", "broker", "screens", "quality", "unit")
 
 
 def pytest_configure(config: pytest.Config) -> None:
