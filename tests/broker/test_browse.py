@@ -34,6 +34,8 @@ pytestmark = pytest.mark.broker
 
 Unique = Callable[[str], str]
 BASE = 1_700_000_000
+# Records of years ago, which the broker's look at retention, every five minutes, would delete under a test.
+KEEP = {"retention.ms": "-1"}
 PER_PARTITION = 400
 PARTITIONS = 3
 
@@ -50,7 +52,7 @@ def topic(kafka: str, unique: Unique) -> str:
     """1,200 records, one a second from BASE on, over the partitions in turn; the value is their number and a kind."""
     name = unique("browse")
     settings = KafkaSettings(kafka)
-    create_topics(settings, {name: (PARTITIONS, 1, {})})
+    create_topics(settings, {name: (PARTITIONS, 1, KEEP)})
     producer = write.producer(settings)
     for n in range(PER_PARTITION * PARTITIONS):
         value = json.dumps({"n": n, "kind": "rare" if n % 100 == 7 else "usual"})
@@ -111,7 +113,7 @@ def test_a_filter_says_how_much_it_looked_at(session: Session, topic: str) -> No
 def test_the_last_matches_where_partitions_differ_in_time(session: Session, kafka: str, unique: Unique) -> None:
     """One partition is slow (its records reach far back), one quick; the newest matches lie in the quick one's past."""
     name = unique("uneven")
-    create_topics(KafkaSettings(kafka), {name: (2, 1, {})})
+    create_topics(KafkaSettings(kafka), {name: (2, 1, KEEP)})
     producer = write.producer(KafkaSettings(kafka))
     for n in range(9_000):
         kind = "hit" if n in (10, 5_000) else "miss"
@@ -130,7 +132,7 @@ def test_the_last_matches_where_partitions_differ_in_time(session: Session, kafk
 def test_a_merge_that_may_hold_little_pauses_and_loses_nothing(kafka: str, unique: Unique) -> None:
     settings = KafkaSettings(kafka)
     name = unique("skewed")
-    create_topics(settings, {name: (3, 1, {})})
+    create_topics(settings, {name: (3, 1, KEEP)})
     producer = write.producer(settings)
     expected = []
     for p in range(3):  # each partition is later than the one before
@@ -192,7 +194,7 @@ def test_what_cannot_be_asked(session: Session, topic: str) -> None:
 
 def test_records_behind_an_open_transaction_are_named(session: Session, kafka: str, unique: Unique) -> None:
     name = unique("open")
-    create_topics(KafkaSettings(kafka), {name: (1, 1, {})})
+    create_topics(KafkaSettings(kafka), {name: (1, 1, KEEP)})
     producer = Producer({"bootstrap.servers": kafka, "transactional.id": unique("tx")})
     producer.init_transactions(30)
     producer.begin_transaction()
@@ -229,7 +231,7 @@ def test_the_program_says_what_it_scanned(kafka: str, topic: str) -> None:
 
 def test_an_export_holds_every_byte(kafka: str, unique: Unique, tmp_path: Path) -> None:
     name = unique("export")
-    create_topics(KafkaSettings(kafka), {name: (1, 1, {})})
+    create_topics(KafkaSettings(kafka), {name: (1, 1, KEEP)})
     records: list[tuple[bytes | None, bytes | None, list[tuple[str, Any]]]] = [
         (b"k", b"text", [("a", b"1"), ("a", b"2"), ("none", None)]),
         (None, None, []),
@@ -258,7 +260,7 @@ def test_an_export_holds_every_byte(kafka: str, unique: Unique, tmp_path: Path) 
 @pytest.mark.parametrize("form", ["jsonl", "table"])
 def test_a_follow_goes_on_until_ctrl_c(kafka: str, unique: Unique, form: str) -> None:
     name = unique("follow")
-    create_topics(KafkaSettings(kafka), {name: (2, 1, {})})
+    create_topics(KafkaSettings(kafka), {name: (2, 1, KEEP)})
     producer = write.producer(KafkaSettings(kafka))
 
     def say(text: str, partition: int) -> None:
@@ -307,7 +309,7 @@ def test_ctrl_c_in_a_long_browse_says_how_far_it_came(session: Session, topic: s
 
 def test_a_reading_browse_ends_while_the_topic_is_written(session: Session, kafka: str, unique: Unique) -> None:
     name = unique("busy")
-    create_topics(KafkaSettings(kafka), {name: (2, 1, {})})
+    create_topics(KafkaSettings(kafka), {name: (2, 1, KEEP)})
     stop = threading.Event()
 
     def keep_busy() -> None:
@@ -335,7 +337,7 @@ def test_pages_hold_every_record_once_whatever_the_order_of_times(
 ) -> None:
     """Times that run backwards within a partition, and far apart between them: no page skips what another one left."""
     name = unique("pages")
-    create_topics(KafkaSettings(kafka), {name: (3, 1, {})})
+    create_topics(KafkaSettings(kafka), {name: (3, 1, KEEP)})
     producer = write.producer(KafkaSettings(kafka))
     chance = random.Random(7)
     for n in range(600):
@@ -368,7 +370,7 @@ def test_a_stopped_scan_says_how_far_it_came_and_the_next_page_goes_on(
 ) -> None:
     """Stopped while the last matches are looked for: what was settled by then is kept, and nothing is skipped."""
     name = unique("stop")
-    create_topics(KafkaSettings(kafka), {name: (2, 1, {})})
+    create_topics(KafkaSettings(kafka), {name: (2, 1, KEEP)})
     producer = write.producer(KafkaSettings(kafka))
     for n in range(30_000):
         producer.produce(name, json.dumps({"n": n}), partition=n % 2, timestamp=(BASE + n) * 1000)

@@ -334,7 +334,7 @@ def test_topic_with_its_configuration(client: KafkaClient, kafka: str, unique: U
 
 
 def test_watermarks_committed_and_offsets_by_time(client: KafkaClient, kafka: str, unique: Unique) -> None:
-    topic, group = make(kafka, unique("timed"), 2), unique("g")
+    topic, group = make(kafka, unique("timed"), 2, retention_ms="-1"), unique("g")
     producer = Producer({"bootstrap.servers": kafka})
     for n in range(5):
         producer.produce(topic, b"x", partition=0, timestamp=1_700_000_000_000 + n * 1000)
@@ -354,7 +354,7 @@ def test_watermarks_committed_and_offsets_by_time(client: KafkaClient, kafka: st
 
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
 def test_record_times(client: KafkaClient, kafka: str, unique: Unique, codec: str) -> None:
-    topic = make(kafka, unique("times"), 4)
+    topic = make(kafka, unique("times"), 4, retention_ms="-1")
     producer = Producer({"bootstrap.servers": kafka, "compression.type": codec, "linger.ms": "500"})
     base = 1_700_000_000_000
     for partition in range(3):

@@ -25,11 +25,13 @@ pytestmark = pytest.mark.broker
 
 Unique = Callable[[str], str]
 BASE = 1_700_000_000_000
+# Records of years ago, which the broker's look at retention, every five minutes, would delete under a test.
+KEEP = {"retention.ms": "-1"}
 
 
 def filled(settings: KafkaSettings, name: str, per_partition: int, partitions: int = 3) -> str:
     """Records whose times run over the partitions in turn."""
-    create_topics(settings, {name: (partitions, 1, {})})
+    create_topics(settings, {name: (partitions, 1, KEEP)})
     producer = write.producer(settings)
     for n in range(per_partition * partitions):
         producer.produce(

@@ -63,7 +63,7 @@ def test_old_questions_find_the_same(
     client, asked = aged
     oldest = "oldest" in request.node.name
     topic, group, live = unique("aged"), unique("aged-group"), unique("aged-live")
-    create_topics(KafkaSettings(kafka), {topic: (3, 1, {})})
+    create_topics(KafkaSettings(kafka), {topic: (3, 1, {"retention.ms": "-1"})})
     producer = Producer({"bootstrap.servers": kafka, "transactional.id": unique("aged-tx")})
     producer.init_transactions(30)
     producer.begin_transaction()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fakes import (
     FakeInspect,
     backend_of,
@@ -18,6 +16,7 @@ from fakes import (
     sqs_snapshot,
 )
 from msgspec import structs
+from msgspec.structs import replace
 from pilot import opened, until, until_seen
 from seen import HOSTILE, assert_harmless, screen_lines
 
