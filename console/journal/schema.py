@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +15,7 @@ APPLICATION_ID = 0x6C6F6771
 
 VERSION = 1
 BUSY_S = 10.0
+_AGAIN_S = 0.01
 
 _TABLES = """
 CREATE TABLE jobs (
@@ -59,14 +61,11 @@ def connect(path: Path) -> sqlite3.Connection:
     except (OSError, sqlite3.Error) as error:
         raise Failed(f"cannot open the journal {path}: {error}; name another folder in LOGQ_STATE_DIR") from None
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        # FULL: a commit is on the disk before the message it speaks of is sent.
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        _prepare(connection, path)
-        connection.execute(_INDEX)
+        _set_up(connection, path)
     except sqlite3.DatabaseError as error:
         connection.close()
+        if _is_busy(error):
+            raise Failed(f"the journal {path} was held by another program for {BUSY_S:.0f} s; try again") from None
         raise Failed(
             f"the journal {path} cannot be used: {error}; move it away (it holds the jobs so far) and start again"
         ) from None
@@ -74,6 +73,32 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _set_up(connection: sqlite3.Connection, path: Path) -> None:
+    """The connection's settings and the tables. Raises `sqlite3.DatabaseError`; busy only after `BUSY_S`.
+
+    Where two programs open a new journal at once, each wants the file for itself while it becomes a WAL database, and
+    SQLite, whatever its timeout, tells one of them at once that it is locked (sqlite.org/c3ref/busy_handler.html).
+    """
+    ends = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            # FULL: a commit is on the disk before the message it speaks of is sent.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            _prepare(connection, path)
+            connection.execute(_INDEX)
+            return
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() >= ends:
+                raise
+        time.sleep(_AGAIN_S)
+
+
+def _is_busy(error: sqlite3.DatabaseError) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from console.errors import Failed, NotFound, Refused
-from console.journal import Entry, Journal
+from console.journal import Entry, Journal, schema
 from console.journal.store import hide_secrets
 
 
@@ -115,6 +115,40 @@ def test_many_threads_write_at_once(journal: Journal) -> None:
     for thread in threads:
         thread.join()
     assert journal.counts(job) == {"SENT": 320}
+
+
+def test_a_new_journal_opened_by_several_at_once(tmp_path: Path) -> None:
+    """Nearly every seventh time one of two was told that it is locked, whatever the timeout said."""
+    failures: list[Exception] = []
+
+    def opens(path: Path, start: threading.Barrier) -> None:
+        start.wait()
+        try:
+            connections.extend(schema.connect(path) for _ in range(2))
+        except Exception as error:
+            failures.append(error)
+
+    for turn in range(60):
+        connections: list[sqlite3.Connection] = []
+        start = threading.Barrier(2)
+        threads = [threading.Thread(target=opens, args=(tmp_path / f"{turn}.db", start)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for connection in connections:
+            connection.close()
+    assert not failures
+
+
+def test_one_that_another_program_holds_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal.db"
+    holder = sqlite3.connect(path)
+    holder.execute("BEGIN EXCLUSIVE")
+    monkeypatch.setattr(schema, "BUSY_S", 0.1)
+    with pytest.raises(Failed, match="held by another program"):
+        schema.connect(path)
+    holder.close()
 
 
 def test_what_comes_together_is_written_in_the_order_it_came(journal: Journal) -> None:
