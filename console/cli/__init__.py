@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import gc
 
     # Modules, and then thousands of plain values, are no cycles: at Python's 700 they are walked over and over.
-    gc.set_threshold(50_000)
+    gc.set_threshold(200_000)
     atexit.register(gc.freeze)  # nor need they be walked over once more when the interpreter ends
     from console.cli.errors import guarded
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -372,6 +373,7 @@ class LogqApp(App[int]):
 def run(session: Session, demo: Story | None = None) -> int:
     """Open the console and return the exit code when it is left. The session is closed, within half a second."""
     app = LogqApp(session, demo)
+    gc.set_threshold(50_000)  # a walk over more of them at once would be seen: 10 ms are a missed frame
     code = app.run()
     # A client whose server is frozen may take its time to close: it is not waited for.
     closing = threading.Thread(target=session.close, name="close", daemon=True)

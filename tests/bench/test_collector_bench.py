@@ -113,8 +113,8 @@ def test_the_whole_command_for_1000_groups(world: World, measured: Measured) -> 
     assert told(ours.out) == told(theirs.out) == (1_000, group_world.lag(1_000))
     ratio = ours.wall / theirs.wall
     measured("1,000 groups, whole command: bare librdkafka script", ours.words, theirs.words, f"{ratio:.2f} x")
-    # More than the script's time goes into starting Python and loading Kafka's schemas; the look itself is below.
-    assert ratio < 2.5 and ours.cpu / theirs.cpu < 3
+    # With slack, for on a busy machine Python's start takes up to twice its time; the look itself is below.
+    assert ratio < 1.5 and ours.cpu / theirs.cpu < 1.8
     assert ours.broker <= theirs.broker
 
 
@@ -129,7 +129,7 @@ def test_the_whole_command_against_apaches_tool(world: World, measured: Measured
     (ours,) = in_turn(2, world.logq)
     words = f"{theirs.wall:.1f} s (broker {theirs.broker:.2f})"
     measured("1,000 groups, whole command: Apache's tool", ours.words, words, f"{ours.wall / theirs.wall:.2f} x")
-    assert theirs.wall / ours.wall > 5
+    assert theirs.wall / ours.wall > 8
     assert ours.broker <= theirs.broker
 
 
@@ -156,7 +156,7 @@ def test_a_warm_look_at_1000_groups(world: World, measured: Measured) -> None:
         )
     # With slack for a machine that does other things; the table has what was measured.
     assert still["wall"] / theirs["wall"] < 0.35 and still["cpu"] / theirs["cpu"] < 0.35
-    assert moving["wall"] / theirs["wall"] < 1 and moving["cpu"] / theirs["cpu"] < 0.7
+    assert moving["wall"] / theirs["wall"] < 0.6 and moving["cpu"] / theirs["cpu"] < 0.5
 
 
 @pytest.mark.skipif(not os.environ.get("LOGQ_BENCH_PEERS"), reason="fetches kafkatop and kaskade: LOGQ_BENCH_PEERS=1")
@@ -172,7 +172,7 @@ def test_other_consoles(world: World, measured: Measured, name: str, tmp_path: P
 
     ours, other = in_turn(3, world.logq, theirs)
     measured(f"1,000 groups, whole command: {name}", ours.words, other.words, f"{ours.wall / other.wall:.2f} x")
-    assert other.wall / ours.wall > 1
+    assert other.wall / ours.wall > 3
 
 
 def test_5000_groups_take_at_most_6_times_as_long(world: World, measured: Measured) -> None:
