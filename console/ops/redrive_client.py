@@ -306,7 +306,7 @@ class Engine:
         said, self._note = self._note, note
         if note != said:
             self._last_look = 0.0
-        self._report()
+        self._report(now=note != said)
 
     def _report(self, now: bool = False) -> None:
         """How far it is, at most ten times a second; once a second for the journal, where a cancel may stand."""

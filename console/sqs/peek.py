@@ -42,6 +42,9 @@ RELEASE_S = 3.0
 EMPTY_POLLS = 3
 """Long polls in a row without anything new before a queue that counts more is left as it is."""
 
+TRICKLE_POLLS = 3
+"""Polls in a row that bring a few messages more than there were, before the counts are asked whether that is all."""
+
 FIFO_HEAD = 10
 """Without deleting, at most so many messages of one FIFO group can be seen."""
 
@@ -134,7 +137,7 @@ def sweep(
     ends = time.monotonic() + timeout
     held: dict[str, Received] = {}
     receipts: dict[str, str] = {}
-    barren = size = 0
+    barren = size = trickle = 0
     limited = queue.max_receive is not None and not force
     left: int | None = None
     at_risk = 0
@@ -165,7 +168,11 @@ def sweep(
                     left = rest if left is None else min(left, rest)
                     at_risk += rest == 0
             barren = 0 if fresh else barren + 1
-            if barren == 1 and attributes is not None and (whole := _nothing_left(attributes, len(held))):
+            # Where more comes all the time no poll is ever empty: then polls that bring a few beyond what there was.
+            there = queue.visible is not None and len(held) >= queue.visible
+            trickle = trickle + 1 if there and len(got) < ask else 0
+            asks = barren == 1 or (trickle > 0 and trickle % TRICKLE_POLLS == 0)
+            if asks and attributes is not None and (whole := _nothing_left(attributes, len(held), barren == 1)):
                 break
             if fresh and on_progress is not None:
                 on_progress(len(held))
@@ -178,12 +185,18 @@ def sweep(
     return list(held.values()), whole, budget_of(queue, left, at_risk)
 
 
-def _nothing_left(attributes: Callable[[], Queue], held: int) -> bool:
+def _nothing_left(attributes: Callable[[], Queue], held: int, polled_empty: bool) -> bool:
+    """Whether the counts say so while everything is held.
+
+    Without an empty poll that agrees they must know of all that is held: else they lag, and may not know of more.
+    """
     try:
         now = attributes()
     except Exception:
         return False
-    return now.visible == 0 and now.delayed == 0 and now.in_flight is not None and now.in_flight <= held
+    if now.visible != 0 or now.delayed != 0 or now.in_flight is None:
+        return False
+    return now.in_flight <= held if polled_empty else now.in_flight == held
 
 
 def describe(queue: Queue, found: list[Received], total: int | None, whole: bool, budget: Budget) -> tuple[bool, str]:

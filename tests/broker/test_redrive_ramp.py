@@ -85,6 +85,7 @@ def test_a_ramp_stops_at_the_first_that_comes_back_and_goes_on_after_the_fix(ses
         assert (outcome.state, outcome.done, outcome.left) == ("paused", 5, 35), outcome.lines
         assert "the fix failed for 5 of 5: 5 × TimeoutError: resize <n>" in outcome.lines
         assert any("looks for what comes back" in wait.note for wait in waits)
+        assert any("looking into" in wait.note for wait in waits), "each is told, also one right after another"
         assert all(wait.rate is None for wait in waits), "what waits has no rate, and so no end foretold"
         came_back = {entry.key for entry in session.journal.entries(outcome.job, ["BOUNCED"])}
         assert len(came_back) == 5 and came_back <= set(ids.values())

@@ -308,6 +308,44 @@ def limited(receives: int | None, visible: int = 5) -> Queue:
     return Queue("q", "u", "arn:q", visible=visible, dlq="d" if receives else None, max_receive=receives)
 
 
+class Fed:
+    """A queue of 20 messages into which one more comes with every poll after: no poll is ever empty."""
+
+    def __init__(self) -> None:
+        self.given = 0
+        self.released: list[str] = []
+
+    def receive_message(self, **asked: Any) -> Any:
+        count = 10 if self.given < 20 else 1
+        numbers = range(self.given, self.given + count)
+        self.given += count
+        return {"Messages": [{"MessageId": f"{n}", "ReceiptHandle": f"r{n}", "Body": "b"} for n in numbers]}
+
+    def change_message_visibility_batch(self, QueueUrl: str, Entries: list[Any]) -> Any:
+        self.released += [entry["ReceiptHandle"] for entry in Entries]
+        return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
+
+
+def test_a_queue_that_is_fed_all_the_time_is_seen_whole_in_a_moment() -> None:
+    client: Any = Fed()
+    found, whole, _ = peek.sweep(
+        client, limited(None, 20), 500, timeout=5,
+        attributes=lambda: Queue("q", "u", visible=0, delayed=0, in_flight=client.given),
+    )  # fmt: skip
+    assert (len(found), whole) == (20 + peek.TRICKLE_POLLS, True)
+    assert len(client.released) == len(found)
+
+
+def test_counts_that_do_not_know_of_what_is_held_prove_nothing() -> None:
+    """As AWS's, which lag: the sweep goes on while there is more."""
+    client: Any = Fed()
+    found, whole, _ = peek.sweep(
+        client, limited(None, 20), 60, timeout=5,
+        attributes=lambda: Queue("q", "u", visible=0, delayed=0, in_flight=3),
+    )  # fmt: skip
+    assert (len(found), whole) == (60, False)
+
+
 def test_the_budget_says_what_is_left_and_refuses_in_time() -> None:
     assert not peek.budget_of(limited(None)).refuse
     assert peek.budget_of(limited(1)).refuse
