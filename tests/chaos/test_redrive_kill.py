@@ -95,13 +95,16 @@ MESSAGES, KILLS, MOST = (10_000, 20, 200) if FULL else (3_000, 5, 200)
 FIFO_MESSAGES, FIFO_KILLS, FIFO_MOST = (10_000, 20, 200) if FULL else (450, 3, 40)
 
 
+RESERVE = 700  # twice what is moved until a kill, mostly
+
+
 def killed_and_resumed(
     endpoint: str, state: Path, dlq: str, chance: random.Random, total: int, kills: int, most: int
 ) -> tuple[str, list[int]]:
-    """Killed so many times, or until a third of the messages is left: a quick machine would be done before a kill."""
+    """Killed so many times, or until so few messages are left that a quick machine would be done before the kill."""
     job = ""
     at: list[int] = []
-    while len(at) < kills and (not at or at[-1] < total * 2 // 3):
+    while len(at) < kills and (not at or total - at[-1] > min(RESERVE, total // 3)):
         run = Run(endpoint, state, dlq, job)
         run.kill_after(chance.randint(0, most), chance.random() * 0.15)
         assert run.job, "killed before it had a job"
