@@ -296,8 +296,9 @@ def _outcome(sqs: SqsClient, job: str, planned: PurgePlan, tally: _Tally, cancel
         f"{planned.queue}: {before} visible when planned, {'–' if now is None else counted(now)} now (approximate)"
     )
     left = max(0, planned.total - done - failed) if planned.total is not None else now
-    # Asked to stop when the last batch was on its way: nothing is left to resume.
-    reached = tally.fatal is None and not (cancelled and left != 0)
+    # Asked to stop when the last batch was on its way: nothing planned is left to resume.
+    stopped = cancelled and not (planned.total is not None and left == 0)
+    reached = not stopped and tally.fatal is None
     if reached and left and not now:
         lines.append(f"{plural(left, 'message')} of those counted were not in the queue any more, or in flight")
         left = 0
