@@ -15,7 +15,7 @@ from kio_schemas import spoken
 
 from console.config import KafkaSettings
 from console.kafka.client import KafkaClient
-from console.kafka.messages import Api
+from console.kafka.messages import DESCRIBE_SHARE_GROUP_OFFSETS, Api
 
 AT = 1_760_000_000.0
 """When the first record of each partition is from (2025-10-09T08:53:20Z); they are a second apart."""
@@ -182,6 +182,7 @@ def _joined(client: KafkaClient, share: str, started: str, streams: str, topic: 
     beat: dict[str, Any] = {"member_id": uuid(), "member_epoch": 0}
     topology = {"epoch": 0, "subtopologies": [{"subtopology_id": "0", "source_topics": [topic]}]}
     _ask(client, share, SHARE_HEARTBEAT, {**beat, "group_id": share, "subscribed_topic_names": [topic]})
+    _begun(client, share)
     starts = [{"partition_index": p, "start_offset": at} for p, at in ((0, 60), (1, 70))]
     _ask(
         client,
@@ -197,10 +198,24 @@ def _joined(client: KafkaClient, share: str, started: str, streams: str, topic: 
     _ask(client, streams, STREAMS_HEARTBEAT, joining)
 
 
-def _ask(client: KafkaClient, group: str, api: Api, values: Mapping[str, Any]) -> None:
+def _begun(client: KafkaClient, share: str) -> None:
+    """Until the coordinator has set up the partitions that a share group reads: it does so after the first heartbeat.
+
+    Before, a tool is told of none of them; all of them are to be told the same here.
+    """
+    values = {"groups": [{"group_id": share, "topics": None}]}
+    for _ in range(150):
+        if _ask(client, share, DESCRIBE_SHARE_GROUP_OFFSETS, values).groups[0].topics:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{share} was not set up in 15 s")
+
+
+def _ask(client: KafkaClient, group: str, api: Api, values: Mapping[str, Any]) -> Any:
     async def ask(cluster: Any, deadline: float) -> Any:
         coordinator = (await cluster.coordinators([group], deadline))[group]
         return await cluster.ask(coordinator, api, values, deadline)
 
     answer = client._run(ask, None)
-    assert answer.error_code == 0, answer
+    assert getattr(answer, "error_code", 0) == 0, answer
+    return answer
