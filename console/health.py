@@ -177,7 +177,7 @@ def group_health(group: Group, history: History, now: float) -> Group:
     for p in group.partitions or ():
         past = None if blank else history.commits(group.name, p.topic, p.partition)
         ends = () if blank else history.ends(p.topic, p.partition)
-        if p.lag_seconds is None:
+        if p.lag_seconds is None and (not blank or p.lag == 0):
             seconds, source = history.behind(p, now)
             if seconds is not None:
                 p = replace(p, lag_seconds=seconds, lag_seconds_source=source)

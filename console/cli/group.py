@@ -12,7 +12,7 @@ from console import health, text, upkeep
 from console.cli import shapes
 from console.cli.change import Change, carry_out, executing, guard
 from console.cli.options import NounGroup
-from console.cli.output import Answer, Column, emit, facts, styled, table, write
+from console.cli.output import Answer, Column, Rows, emit, facts, styled, table, write
 from console.cli.run import Run
 from console.cli.topic import transaction_lines
 from console.cli.waiting import Waiting, waiting
@@ -84,7 +84,7 @@ def list_groups(run: Run) -> None:
         raise Unreachable(f"no broker listed its groups: {snapshot.problems[0].message}")
     with held_back():
         groups = worst_first(snapshot.groups)
-        rows = [shapes.group(g) for g in groups]
+        rows = Rows(groups, shapes.group)
         emit(
             run,
             Answer(

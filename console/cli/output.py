@@ -12,7 +12,7 @@ import json
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct
@@ -30,6 +30,7 @@ T = TypeVar("T")
 _STYLES = {"bad": "\x1b[31m", "warn": "\x1b[33m", "dim": "\x1b[2m", "bold": "\x1b[1m"}
 _RESET = "\x1b[0m"
 _GAP = "  "
+_AT_ONCE = 16
 
 
 class Column(Struct, Generic[T], frozen=True):
@@ -46,6 +47,22 @@ class Column(Struct, Generic[T], frozen=True):
     drop: int = 0
 
 
+class Rows(Generic[T]):
+    """Items with how each is told: their rows are made as they are printed, and ten thousand never stand at once."""
+
+    def __init__(self, items: Sequence[T], shape: Callable[[T], Mapping[str, Any]]) -> None:
+        self._items = items
+        self._shape = shape
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return map(self._shape, self._items)
+
+    def runs(self) -> Iterator[list[Mapping[str, Any]]]:
+        """The rows, some at a time."""
+        for start in range(0, len(self._items), _AT_ONCE):
+            yield [self._shape(item) for item in self._items[start : start + _AT_ONCE]]
+
+
 class Answer(Struct, frozen=True):
     """What a command has to say, once, for every way of printing it.
 
@@ -55,7 +72,7 @@ class Answer(Struct, frozen=True):
     """
 
     lists: Mapping[str, Any]
-    rows: Sequence[Mapping[str, Any]]
+    rows: Iterable[Mapping[str, Any]]
     fields: Sequence[str]
     page: Callable[[int | None, bool], Iterable[str]]
     at: float | None = None
@@ -65,8 +82,8 @@ class Answer(Struct, frozen=True):
 def emit(run: Run, answer: Answer) -> None:
     """Print an answer the way this call asks for; problems go to stderr except in JSON, where they are data."""
     if run.output == "json":
-        write(pretty(envelope(answer.lists, answer.at, answer.problems)))
-        write("\n")  # not one more copy of megabytes
+        for part in parts(envelope(answer.lists, answer.at, answer.problems)):
+            write(part)
         return
     if run.output == "jsonl":
         write("".join(json.dumps(row) + "\n" for row in answer.rows))
@@ -75,6 +92,23 @@ def emit(run: Run, answer: Answer) -> None:
     else:
         write("".join(line + "\n" for line in answer.page(terminal_width(), run.color)))
     report(answer.problems)
+
+
+def parts(answer: Mapping[str, Any]) -> Iterator[str]:
+    """The text of `pretty` and an end of line, in pieces: of megabytes, writing them into memory is what takes long."""
+    before = "{"
+    for name, value in answer.items():
+        yield f'{before}\n  "{name}": '
+        before = ","
+        if not isinstance(value, Rows):
+            yield pretty(value).replace("\n", "\n  ")
+            continue
+        opening = "["
+        for some in value.runs():
+            yield opening + pretty(some)[1:-2].replace("\n", "\n  ")
+            opening = ","
+        yield "[]" if opening == "[" else "\n  ]"
+    yield "\n}\n"
 
 
 def pretty(value: Any) -> str:
@@ -136,7 +170,7 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def as_csv(rows: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> str:
+def as_csv(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> str:
     """Rows under a heading: raw values, as JSON's; made safe when stdout is a terminal."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

@@ -161,6 +161,8 @@ def held(rows: Iterable[GroupPartition], members: Iterable[Member]) -> tuple[Gro
         for topic, numbers in m.assignment:
             for number in numbers:
                 holders[(topic, number)].append(m)
+    if not holders:
+        return tuple(rows)
     return tuple(
         replace(row, member=theirs[0].id, client_id=theirs[0].client_id, host=theirs[0].host)
         if len(theirs := holders.get((row.topic, row.partition), [])) == 1

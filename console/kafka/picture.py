@@ -250,17 +250,16 @@ def partitions(
             key = (name, number)
             offset = committed.get(key)
             far = reaches.get(key, _UNSEEN)
-            problem = far.problem
-            if isinstance(offset, Problem):
-                offset, problem = None, offset
-            leader = None
+            problem, leader, own_lag = far.problem, None, None
+            if type(offset) is not int:  # of most it is: no more is asked about those
+                if isinstance(offset, Problem):
+                    offset, problem = None, offset
+                elif isinstance(offset, offsets.ShareStart):
+                    own_lag, offset = offset.lag, int(offset)
             if number in there:
                 leader = metadata.leader(name, number)
             elif problem is None:
                 problem = offsets.without_leader(metadata, key)
-            own_lag = None
-            if isinstance(offset, offsets.ShareStart):
-                own_lag, offset = offset.lag, int(offset)
             rows.append(
                 GroupPartition(
                     name, number, leader, far.start, offset, far.end, far.stable_end, problem=problem, own_lag=own_lag

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.cli import shapes
-from console.cli.output import Answer, Column, as_csv, emit, pretty, table, width_of
+from console.cli.output import Answer, Column, Rows, as_csv, emit, parts, pretty, table, width_of
 from console.cli.run import Run
 from console.model import (
     Cluster,
@@ -179,6 +179,20 @@ def test_json_is_indented_printable_ascii_that_reads_as_it_was(value: Any) -> No
 @pytest.mark.parametrize("text", ["é", "\x7f", "\ud800", "\u202e", "\x9b31m", "😀"])
 def test_json_spells_out_what_is_no_printable_ascii(text: str) -> None:
     assert pretty({"a": [text]}) == json.dumps({"a": [text]}, indent=2)
+
+
+@pytest.mark.parametrize("count", [0, 1, 16, 17, 40])
+def test_json_in_pieces_is_the_json_of_the_whole(count: int) -> None:
+    rows = [{"n": n, "text": "a\nb", "inner": [], "more": [{"x": None}]} for n in range(count)]
+    answer = {
+        "schema": 1,
+        "problems": [],
+        "more": {"a": [1]},
+        "rows": Rows(range(count), lambda n: rows[n]),
+        "end": None,
+    }
+    assert list(answer["rows"]) == rows
+    assert "".join(parts(answer)) == json.dumps({**answer, "rows": rows}, indent=2) + "\n"
 
 
 def test_problems_are_data_in_json_and_safe_lines_on_stderr_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
