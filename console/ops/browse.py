@@ -274,6 +274,8 @@ def browse(
         raise UsageError("--from and --last say both where to begin: leave one out")
     if last is not None and limit is not None:
         raise UsageError("--last is a limit already: leave out --limit")
+    if isinstance(start, Position) and isinstance(end, Position) and end.lies_before(start):
+        raise UsageError(f"--to {end.words} lies before --from {start.words}: swap them")
     client = session.require_kafka()
     compiled = RecordWhere(where) if where is not None else None
     seen = client.topic(topic, timeout)

@@ -30,6 +30,13 @@ class Position:
             return f"offset {count(self.value)}"
         return spoken(self.value) if self.kind == "time" else self.kind
 
+    def lies_before(self, other: Position) -> bool:
+        """Whether it lies before another place whatever the log holds."""
+        ends = ("earliest", "latest")
+        if self.kind in ends and other.kind in ends:
+            return self.kind == "earliest" and other.kind == "latest"
+        return self.kind == other.kind and self.value < other.value
+
 
 Place = Position | Mapping[int, int]
 """Where a browse begins or ends: a position, or an offset for each partition (those left out are not read)."""

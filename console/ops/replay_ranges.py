@@ -43,11 +43,17 @@ def fixed(
 ) -> tuple[tuple[Range, ...], str, str]:
     """The ranges of all partitions, and both ends in words.
 
-    Raises `UsageError` for what is no position, `Failed` when a partition's offsets cannot be seen.
+    Raises `UsageError` for what is no position or an end before its beginning, `Failed` when a partition's offsets
+    cannot be seen.
     """
     _all_seen(topic)
+    option = "--to-offset" if to_offset is not None else "--until"
     first, begin_words = _bound(begin or "earliest", now, "--from")
-    last, until_words = _bound(to_offset or until or "", now, "--to-offset" if to_offset is not None else "--until")
+    last, until_words = _bound(to_offset or until or "", now, option)
+    if first is not None and last is not None and type(first) is type(last) and last < first:
+        raise UsageError(
+            f"{option} {to_offset or until} lies before --from {begin}: nothing is between them; swap them"
+        )
     starts = _offsets_at(session, topic, first) if isinstance(first, float) else {}
     ends = _offsets_at(session, topic, last) if isinstance(last, float) else {}
     found = []

@@ -145,7 +145,13 @@ def test_ranges_by_offset_and_time(kafka: str, session: Session, unique: Unique)
 
     assert ranges(begin="10", to_offset="20") == [(10, 20), (10, 20)]
     assert ranges(begin="40", to_offset="900") == [(40, 50), (40, 50)]
-    assert ranges(begin="30", to_offset="20") == [(30, 30), (30, 30)]
+    assert ranges(begin="20", to_offset="20") == [(20, 20), (20, 20)]
+    for how, said in (
+        ({"begin": "30", "to_offset": "20"}, "--to-offset 20 lies before --from 30"),
+        ({"begin": "11m", "until": "21m"}, "--until 21m lies before --from 11m"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            ranges(**how)
     assert ranges(begin="11m") == [(45, 50), (45, 50)]
     assert ranges(begin="21m", until="11m") == [(40, 45), (40, 45)]
     assert ranges(begin="10s") == [(50, 50), (50, 50)]

@@ -66,6 +66,23 @@ def test_positions(typed: str, position: Position) -> None:
     assert parse_position(typed, NOW) == position
 
 
+@pytest.mark.parametrize(
+    ("end", "start", "before"),
+    [
+        ("20", "30", True),
+        ("30", "30", False),
+        ("2h-ago", "1h-ago", True),
+        ("1h-ago", "2h-ago", False),
+        ("earliest", "latest", True),
+        ("latest", "earliest", False),
+        ("latest", "latest", False),
+        ("5", "1h-ago", False),
+    ],
+)
+def test_an_end_before_its_beginning(end: str, start: str, before: bool) -> None:
+    assert parse_position(end, NOW).lies_before(parse_position(start, NOW)) is before
+
+
 @pytest.mark.parametrize("typed", ["", "newest", "-5", "15m", "ago", "x-ago", "2026-13-01", "9" * 25, "٣"])
 def test_what_is_no_position(typed: str) -> None:
     with pytest.raises(UsageError):
