@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from console.config import KafkaSettings
 from console.errors import Denied, Failed, Refused
 from console.kafka import marks
-from console.kafka.copy_calls import CALL_S, Broken, Calls, Fenced
+from console.kafka.copy_calls import CALL_S, Broken, Calls, Fenced, Lost
 from console.kafka.copy_group import Copy, close, member, transactional
 from console.kafka.copy_lines import place_of
 from console.kafka.marks import Mark
@@ -135,9 +135,27 @@ class Copier:
                 if chosen or self._must_commit():
                     self._transaction(producer, source, chosen)
             return True
+        except Lost:
+            self._whose_place(producer, source)
+            raise
         finally:
             self._mine = {}
             close(source)
+
+    def _whose_place(self, producer: Producer, source: Consumer) -> None:
+        """Raise `Fenced` when another process has this one's place: before all else it has fenced the producer."""
+        from confluent_kafka import KafkaException
+
+        calls, held = self._calls, marks.commits(self._copy.source, self.marks)
+        try:
+            if calls.again(producer.begin_transaction, "begin a transaction"):
+                # Never committed: whatever else is said to it, the producer is given up, and its transaction with it.
+                calls.again(
+                    lambda: producer.send_offsets_to_transaction(held, source.consumer_group_metadata(), CALL_S),
+                    "see whose place it is",
+                )
+        except (Broken, Failed, KafkaException) as error:
+            calls.complain(error)
 
     def _assigned(self, source: Consumer, partitions: list[Any]) -> None:
         """The group gave this process partitions: what is committed is where it begins."""

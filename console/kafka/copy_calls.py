@@ -32,6 +32,13 @@ class Broken(LogqError):
     """A fatal error of a client: nothing but new clients helps. Never leaves this package."""
 
 
+class Lost(Broken):
+    """The consumer's membership is gone for good: taken by another process, or by its own request that it gave up.
+
+    A static member that asks to join once more while a broker hangs can be fenced by its first request (KIP-345).
+    """
+
+
 class Calls:
     """The patience of one copy: calls are made again while that helps and something has moved lately.
 
@@ -165,6 +172,8 @@ class Calls:
 
         told = " ".join(error.str().split())
         code = error.code()
+        if code == KafkaError._FATAL:
+            return Lost(told)
         if code in (
             KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.FENCED_INSTANCE_ID,
             KafkaError.INVALID_PRODUCER_EPOCH,

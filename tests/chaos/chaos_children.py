@@ -70,21 +70,21 @@ session = Session(Settings(kafka=KafkaSettings(bootstrap), state_dir=Path(state)
 
 def committed(group, to):
     # Another client than ours says where the group is, however long that takes: nobody else moves it. A broker that
-    # has just woken may still tell what it knew before it slept, so it is asked again for some seconds.
-    other = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "log_level": 0, "socket.timeout.ms": 5000})
+    # has just woken may still tell what it knew before it slept, so it is asked again for some seconds; by a new
+    # client each time, for one may go on waiting for a coordinator that has moved.
+    settings = {"bootstrap.servers": bootstrap, "group.id": group, "log_level": 0, "socket.timeout.ms": 5000}
     until = time.monotonic() + 10
-    try:
-        while True:
-            try:
-                found = [tp.offset for tp in other.committed([TopicPartition(topic, p) for p in range(6)], 5)]
-            except KafkaException:
-                time.sleep(0.2)
-                continue
-            if found == [to] * 6 or time.monotonic() > until:
-                return found
-            time.sleep(0.2)
-    finally:
-        other.close()
+    while True:
+        other = Consumer(settings)
+        try:
+            found = [tp.offset for tp in other.committed([TopicPartition(topic, p) for p in range(6)], 5)]
+        except KafkaException:
+            found = None
+        finally:
+            other.close()
+        if found == [to] * 6 or (found is not None and time.monotonic() > until):
+            return found
+        time.sleep(0.2)
 
 turn = 0
 while True:
