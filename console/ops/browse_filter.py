@@ -16,8 +16,9 @@ from console.model import Message
 VARIABLES = ("headers", "key", "offset", "partition", "timestamp", "value")
 _JSON = frozenset(b'{["-0123456789tfn \t\r\n')
 
-FAILURES = (ValueError, TypeError, KeyError, RuntimeError, IndexError, OverflowError, OSError)
-"""What an expression raises for a record it does not fit (no such field, wrong type, a time out of the calendar)."""
+FAILURES = (ValueError, TypeError, KeyError, RuntimeError, IndexError, ArithmeticError, OSError)
+"""What a CEL expression raises for what it does not fit (no such field, wrong type, a division by zero, a time out of
+the calendar)."""
 
 
 class RecordExpression:

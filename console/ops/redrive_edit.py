@@ -17,6 +17,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from console.errors import UsageError
+from console.ops.browse_filter import FAILURES
 from console.ops.redrive_filter import VARIABLES, variables
 from console.sqs.receive import Received
 from console.sqs.send import Outgoing
@@ -27,7 +28,6 @@ MOST_ATTRIBUTES = 10
 """AWS, SQS message metadata: a message has at most 10 attributes."""
 
 _GONE: Any = object()
-_CEL_ERRORS = (ValueError, TypeError, KeyError, RuntimeError, IndexError, OverflowError)
 
 
 class Unfit(Exception):
@@ -61,7 +61,7 @@ class Edit:
         for step in self._steps:
             try:
                 values.append(_GONE if step.value is None else step.value(seen))
-            except _CEL_ERRORS as error:
+            except FAILURES as error:
                 said = " ".join(str(error).split())[:200]
                 raise Unfit(f"the value of {step.path} cannot be computed: {said}") from None
         body: Any = _exact(message.body) if self._body and not self._whole else None

@@ -17,6 +17,7 @@ from typing import Any
 from console.decode.unwrap import unwrap
 from console.errors import UsageError
 from console.model import Message
+from console.ops.browse_filter import FAILURES
 from console.sqs.peek import to_message
 from console.sqs.receive import Received
 
@@ -24,7 +25,6 @@ VARIABLES = (
     "attributes", "body", "error", "first_received", "group_id", "id", "inner", "now", "receive_count", "sent",
     "source",
 )  # fmt: skip
-_FAILURES = (ValueError, TypeError, KeyError, RuntimeError, IndexError, OverflowError)
 
 
 class Where:
@@ -68,7 +68,7 @@ class Where:
     def _selected(self, seen: Callable[[], dict[str, Any]]) -> bool:
         try:
             return self._execute(seen()) is True
-        except _FAILURES as error:
+        except FAILURES as error:
             with self._lock:
                 self.errors += 1
                 self.first_error = self.first_error or f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

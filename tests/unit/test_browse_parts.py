@@ -127,6 +127,11 @@ def test_a_record_the_filter_does_not_fit_is_counted_and_not_selected() -> None:
     assert not where(Record(b'{"other": 1}'))
     assert where.errors == 2
     assert where.note.startswith("the filter could not be applied to 2: ")
+    # A division by zero is one record's misfortune, not the end of a scan.
+    for source in ("10 / value > 1", "10 % value == 1"):
+        where = RecordWhere(source)
+        assert [where(Record(b"%d" % n)) for n in (0, 3)] == [False, True]
+        assert where.note.startswith("the filter could not be applied to 1: ZeroDivisionError")
     # Something else than true is not true.
     assert not RecordWhere("value")(Record(b"1"))
 
