@@ -18,6 +18,7 @@ from console.kafka import marks
 from console.kafka.copy_calls import CALL_S, Broken, Calls, Fenced, Lost
 from console.kafka.copy_group import Copy, close, member, transactional
 from console.kafka.copy_lines import place_of
+from console.kafka.copy_refused import Refusal, expired, gone, missing, refusal, uncopied
 from console.kafka.marks import Mark
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ class Copier:
         self._mine: dict[int, Mark] = {}
         self._dirty: set[int] = set()
         self._failure: BaseException | None = None
-        self._refused: tuple[bytes | None, int, str] | None = None
+        self._refused: Refusal | None = None
+        self._singly = False
         self._committed_at = self._looked = time.monotonic()
         self._due = 0.0
         self._size = 1
@@ -299,6 +301,7 @@ class Copier:
             return
         self._calls.moved()
         self._committed_at = time.monotonic()
+        self._singly = False
         self._dirty.clear()
         self.marks.update(moved)
         ended = [p for p, mark in moved.items() if mark.done]
@@ -341,15 +344,21 @@ class Copier:
                 except BufferError:
                     producer.poll(0.1)
                 except KafkaException as error:
-                    if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                    code = error.args[0].code()
+                    if code in missing():
+                        self._calls.again(lambda: producer.abort_transaction(CALL_S), "abort")
+                        raise gone(target, error.args[0].str()) from None
+                    if code != KafkaError.MSG_SIZE_TOO_LARGE:
                         raise
                     raise self._uncopied(producer, record, f"{target} does not take its size") from None
+            if self._singly:
+                producer.flush(CALL_S)
+                if self._refused is not None:
+                    raise self._uncopied(producer, record, f"{target} refuses it ({self._refused.why})")
 
     def _uncopied(self, producer: Producer, record: Any, why: str) -> Failed:
         self._calls.again(lambda: producer.abort_transaction(CALL_S), "abort")
-        return Failed(
-            f"{place_of(record)} cannot be copied: {why}; leave it out with --where, or change the destination"
-        )
+        return uncopied(place_of(record), why)
 
     # ------------------------------------------------------------ what goes wrong
 
@@ -368,20 +377,19 @@ class Copier:
         except KafkaException as worse:
             raise Broken(str(worse)) from None
         if refused is not None:  # it would be refused again and again
-            key, size, why = refused
-            named = (place_of(r) for r in chosen if (r.key(), len(r)) == (key, size))
-            raise Failed(
-                f"{next(named, f'a record of {self._copy.source}')} cannot be copied: "
-                f"{self._copy.target} refuses it ({why}); leave it out with --where, or change the destination"
-            )
+            if refused.topic_gone:
+                raise gone(self._copy.target, refused.why)
+            if refused.of_a_batch:
+                self._singly = True  # once more, each alone and with new clients: then it is known which
+                raise Broken(refused.why)
+            named = (place_of(r) for r in chosen if refused.fits(r))
+            which = next(named, f"a record of {self._copy.source}")
+            raise uncopied(which, f"{self._copy.target} refuses it ({refused.why})")
         self._calls.pause(_AFTER_ABORT_S)
 
     def _undelivered(self, error: Any, message: Any) -> None:
         """The broker did not take a record: remember why when no second try can help."""
-        from confluent_kafka import KafkaError
-
-        if error.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_TIMESTAMP):
-            self._refused = self._refused or (message.key(), len(message), error.str())
+        self._refused = self._refused or refusal(error, message)
 
     def _consumer_error(self, error: Any, partition: int | None) -> None:
         from confluent_kafka import KafkaError
@@ -389,10 +397,7 @@ class Copier:
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             mark = None if partition is None else self._mine.get(partition)
             at = "" if mark is None else f" partition {partition} offset {mark.position}"
-            raise Failed(
-                f"{self._copy.source}{at} has gone: the log start has moved past it, and a gap is no copy; "
-                "what was copied stays, plan the rest as a new replay"
-            )
+            raise expired(f"{self._copy.source}{at}")
         verdict = self._calls.verdict(error, f"read {self._copy.source}")
         if isinstance(verdict, Fenced | Denied | Broken):
             raise verdict

@@ -84,8 +84,33 @@ _DATA_PLANE = frozenset(
         "socket.receive.buffer.bytes",
         "socket.send.buffer.bytes",
         "socket.timeout.ms",
+        "topic.metadata.propagation.max.ms",
         "topic.metadata.refresh.interval.ms",
         "transaction.timeout.ms",
+    }
+)
+# librdkafka's as well, but what they say follows from what logq does: nothing is committed by itself, say.
+_DECIDED_HERE = frozenset(
+    {
+        "auto.commit.interval.ms",
+        "auto.offset.reset",
+        "check.crcs",
+        "client.software.name",
+        "client.software.version",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.partition.eof",
+        "group.id",
+        "group.instance.id",
+        "group.protocol",
+        "heartbeat.interval.ms",
+        "log_level",
+        "max.poll.interval.ms",
+        "partition.assignment.strategy",
+        "partitioner",
+        "session.timeout.ms",
+        "statistics.interval.ms",
+        "transactional.id",
     }
 )
 
@@ -137,6 +162,8 @@ def checked(properties: Mapping[str, str]) -> dict[str, str]:
         if name not in known:
             if name.startswith("sasl.kerberos"):
                 raise UsageError("Kerberos (GSSAPI) is not offered by logq")
+            if name in _DECIDED_HERE:
+                raise UsageError(f"the Kafka property {name} is decided by logq for each thing it does: leave it out")
             import difflib
 
             close = difflib.get_close_matches(name, known, 1)

@@ -35,10 +35,14 @@ def configuration(settings: KafkaSettings, **properties: Any) -> dict[str, Any]:
 
 
 def producer(settings: KafkaSettings, **properties: Any) -> Producer:
-    """A producer, `acks=all` and idempotent unless said otherwise. Raises `UsageError` for a property's wrong value."""
+    """A producer, `acks=all` and idempotent unless said otherwise. Raises `UsageError` for a property's wrong value.
+
+    It makes no topic, whatever the broker would allow: one that was deleted meanwhile is missed, not made anew.
+    """
     from confluent_kafka import KafkaException, Producer
 
     chosen = {"enable.idempotence": "true", **configuration(settings, **properties)}
+    chosen["allow.auto.create.topics"] = "false"
     try:
         return Producer(chosen, logger=_LOG)
     except (KafkaException, ValueError, TypeError) as error:

@@ -17,6 +17,7 @@ from console.ops.replay_plan import plan
 from console.ops.replay_ranges import Range
 from console.ops.replay_value import ReplayPlan, from_json
 from console.ops.replay_words import to_json, view
+from console.text import plural
 
 if TYPE_CHECKING:
     from console.ops.session import Session
@@ -77,8 +78,24 @@ def resume(
     planned = from_json(session.journal.plan(job.id))
     _same_place(session, job, planned)
     session.require_kafka().cluster_id()  # a copy waits long for a cluster that fails over: not for one that is away
+    if planned.to == "topic":
+        _target_there(session, job, planned)
     job = session.journal.take(job.id)
     return _work(session, job, planned, cancel or threading.Event(), on_progress, shares=False)
+
+
+def _target_there(session: Session, job: Job, planned: ReplayPlan) -> None:
+    """Raise `Refused` when the destination was deleted, or made again with fewer partitions than are copied into."""
+    why = ""
+    try:
+        there = len(session.require_kafka().topic(planned.target).partitions)
+        needed = max((r.partition for r in planned.ranges), default=-1) + 1 if planned.same_partitions else 1
+        if there < needed:
+            why = f"{planned.target} has {plural(there, 'partition')} now, and {job.id} copies into {needed:,}"
+    except NotFound:
+        why = f"{planned.target}, which {job.id} copies into, is not there any more"
+    if why:
+        raise Refused(f"{why}: make it again as it was, then logq job resume {job.id} --execute")
 
 
 def _named(session: Session, planned: ReplayPlan) -> Job | None:

@@ -69,6 +69,7 @@ def test_plain_is_the_default_and_nothing_else_means_it() -> None:
 @pytest.mark.parametrize(
     ("properties", "words"),
     [
+        ({"session.timeout.ms": "9000"}, "property session.timeout.ms is decided by logq"),
         ({"security.protcol": "SSL"}, "unknown Kafka property 'security.protcol'; did you mean security.protocol?"),
         ({"bootstrap.servers": "x:1"}, "-b HOST:PORT"),
         ({"ssl.ca.location": "/ca.pem"}, "security.protocol is PLAINTEXT: TLS needs SSL or SASL_SSL"),
