@@ -12,13 +12,10 @@ from typing import Any
 
 from console.errors import UsageError
 from console.model import Message
+from console.ops.expression import FAILURES, compiled, failure_of, yes
 
 VARIABLES = ("headers", "key", "offset", "partition", "timestamp", "value")
 _JSON = frozenset(b'{["-0123456789tfn \t\r\n')
-
-FAILURES = (ValueError, TypeError, KeyError, RuntimeError, IndexError, ArithmeticError, OSError)
-"""What a CEL expression raises for what it does not fit (no such field, wrong type, a division by zero, a time out of
-the calendar)."""
 
 
 class RecordExpression:
@@ -26,16 +23,11 @@ class RecordExpression:
 
     def __init__(self, source: str, option: str = "--where") -> None:
         """Compile it. Raises `UsageError` for what is not CEL, and for names that a record does not have."""
-        # Loaded here: the library brings a command line of its own with it, which only a filter should cost.
-        import cel
-
         try:
-            program = cel.compile(source)
-            names = list(program.variables())
+            program, names, unknown = compiled(source, VARIABLES)
         except ValueError as error:
-            said = " ".join(str(error).split())
-            raise UsageError(f"{option} {source!r} is not a CEL expression: {said[:300]}") from None
-        if unknown := sorted(name for name in names if name not in VARIABLES):
+            raise UsageError(f"{option} {source!r} is not a CEL expression: {error}") from None
+        if unknown:
             known = ", ".join(VARIABLES)
             raise UsageError(f"{option} {source!r} uses {', '.join(unknown)}, but a record has: {known}")
         self.source = source
@@ -70,7 +62,7 @@ class RecordWhere:
     def __call__(self, record: Any) -> bool:
         """Whether a record of confluent-kafka is selected."""
         try:
-            return self._execute({name: read(record) for name, read in self._readers}) is True
+            return yes(self._execute({name: read(record) for name, read in self._readers}))
         except FAILURES as error:
             self._failed(error)
             return False
@@ -78,7 +70,7 @@ class RecordWhere:
     def record(self, record: Any) -> bool | None:
         """Whether a record of confluent-kafka is selected, None where the filter could not be applied to it."""
         try:
-            return self._execute({name: read(record) for name, read in self._readers}) is True
+            return yes(self._execute({name: read(record) for name, read in self._readers}))
         except FAILURES as error:
             self._failed(error)
             return None
@@ -86,7 +78,7 @@ class RecordWhere:
     def message(self, message: Message) -> bool | None:
         """The same for a record in our own form."""
         try:
-            return self._expression.of_message(message) is True
+            return yes(self._expression.of_message(message))
         except FAILURES as error:
             self._failed(error)
             return None
@@ -99,11 +91,6 @@ class RecordWhere:
     def note(self) -> str:
         """What to tell about records the filter could not be applied to; "" when there were none."""
         return f"the filter could not be applied to {self.errors:,}: {self.first_error}" if self.errors else ""
-
-
-def failure_of(error: Exception) -> str:
-    """Why an expression did not fit a record, in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def value_of(raw: bytes | None) -> Any:

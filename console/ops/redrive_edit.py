@@ -17,7 +17,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from console.errors import UsageError
-from console.ops.browse_filter import FAILURES
+from console.ops.expression import FAILURES, compiled
 from console.ops.redrive_filter import VARIABLES, variables
 from console.sqs.receive import Received
 from console.sqs.send import Outgoing
@@ -103,8 +103,6 @@ def size_of(message: Received) -> int:
 
 
 def _assignment(text: str) -> _Step:
-    import cel
-
     path, root, keys, rest = _path("--set", text)
     if not rest.startswith("="):
         raise UsageError(f"--set {text!r} is no assignment; it looks like body.kind='\"resize\"' or body.tries=0")
@@ -112,14 +110,12 @@ def _assignment(text: str) -> _Step:
         raise UsageError(f"--set {text!r}: an attribute is named attributes.NAME")
     source = rest[1:].strip()
     try:
-        program = cel.compile(source)
-        names = [name for name in program.variables() if name not in VARIABLES]
+        program, _, unknown = compiled(source, VARIABLES)
     except ValueError as error:
-        said = " ".join(str(error).split())[:300]
-        raise UsageError(f"--set {text!r}: {source!r} is not a CEL expression: {said}; a word needs quotes") from None
-    if names:
+        raise UsageError(f"--set {text!r}: {source!r} is not a CEL expression: {error}; a word needs quotes") from None
+    if unknown:
         raise UsageError(
-            f"--set {text!r} uses {', '.join(names)}, but a message has: {', '.join(VARIABLES)}; a word needs quotes"
+            f"--set {text!r} uses {', '.join(unknown)}, but a message has: {', '.join(VARIABLES)}; a word needs quotes"
         )
     return _Step(path, root, keys, program.execute)
 

@@ -17,7 +17,7 @@ from typing import Any
 from console.decode.unwrap import unwrap
 from console.errors import UsageError
 from console.model import Message
-from console.ops.browse_filter import FAILURES
+from console.ops.expression import FAILURES, compiled, failure_of, yes
 from console.sqs.peek import to_message
 from console.sqs.receive import Received
 
@@ -32,18 +32,13 @@ class Where:
 
     def __init__(self, source: str) -> None:
         """Compile it. Raises `UsageError` for what is not CEL, and for names that a message does not have."""
-        # Loaded here: the library brings a command line of its own with it, which only a filter should cost.
-        import cel
-
         try:
-            program = cel.compile(source)
-            used = list(program.variables())
+            program, used, unknown = compiled(source, VARIABLES)
         except ValueError as error:
-            said = " ".join(str(error).split())
-            raise UsageError(f"--where {source!r} is not a CEL expression: {said[:300]}") from None
-        if names := [name for name in used if name not in VARIABLES]:
+            raise UsageError(f"--where {source!r} is not a CEL expression: {error}") from None
+        if unknown:
             known = ", ".join(VARIABLES)
-            raise UsageError(f"--where {source!r} uses {', '.join(names)}, but a message has: {known}")
+            raise UsageError(f"--where {source!r} uses {', '.join(unknown)}, but a message has: {known}")
         self._used = used
         self.source = source
         self._execute: Callable[[dict[str, Any]], Any] = program.execute
@@ -67,11 +62,11 @@ class Where:
 
     def _selected(self, seen: Callable[[], dict[str, Any]]) -> bool:
         try:
-            return self._execute(seen()) is True
+            return yes(self._execute(seen()))
         except FAILURES as error:
             with self._lock:
                 self.errors += 1
-                self.first_error = self.first_error or f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                self.first_error = self.first_error or failure_of(error)
             return False
 
 

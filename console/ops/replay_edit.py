@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from console.errors import UsageError
 from console.model import Message
-from console.ops.browse_filter import FAILURES, RecordExpression, RecordWhere, failure_of
+from console.ops.browse_filter import RecordExpression, RecordWhere
+from console.ops.expression import FAILURES, failure_of
 
 Headers = Sequence[tuple[str, bytes | None]]
 

@@ -132,8 +132,28 @@ def test_a_record_the_filter_does_not_fit_is_counted_and_not_selected() -> None:
         where = RecordWhere(source)
         assert [where(Record(b"%d" % n)) for n in (0, 3)] == [False, True]
         assert where.note.startswith("the filter could not be applied to 1: ZeroDivisionError")
-    # Something else than true is not true.
-    assert not RecordWhere("value")(Record(b"1"))
+    # What is neither true nor false selects nothing, and says so.
+    number = RecordWhere("1 + 1")
+    assert not number(Record(b"1"))
+    assert number.note == "the filter could not be applied to 1: NotBoolean: it gives int and not true or false"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "value.items.exists(i, i.sku == 'x')",
+        "value.items.all(i, i.tags.exists(t, t == key))",
+        "value.items.filter(i, i.n > 1).size() == 1",
+        "value.items.map(i, i.n) == [2]",
+        "type(value.items[0].n) == int",
+    ],
+)
+def test_macros_and_types_are_cel_too(source: str) -> None:
+    where = RecordWhere(source)
+    assert where(Record(b'{"items": [{"sku": "x", "n": 2, "tags": ["k"]}]}', b"k")) is True
+    assert where.note == ""
+    with pytest.raises(UsageError, match="uses other, but a record has"):
+        RecordWhere(source + " && other == 1")
 
 
 @pytest.mark.parametrize("source", ["value.", "body.kind == 'x'", "valu == 1", ""])
