@@ -211,7 +211,10 @@ class TopicPartition(Struct, frozen=True, gc=False):
 
 
 class Topic(Struct, frozen=True, gc=False):
-    """A topic with its partitions by number. `config` is what was asked for, `redriven` how many dead letters."""
+    """A topic with its partitions by number. `config` is what was asked for, `redriven` how many dead letters.
+
+    `id` is the cluster's own, as Kafka prints it: a topic made again has another. None where the broker is too old.
+    """
 
     name: str
     partitions: tuple[TopicPartition, ...] = ()
@@ -222,6 +225,7 @@ class Topic(Struct, frozen=True, gc=False):
     produced_rate: float | None = None
     problem: Problem | None = None
     seen_at: float | None = None
+    id: str | None = None
 
     @property
     def records(self) -> int | None:

@@ -6,8 +6,10 @@ Every broker answers for itself: nothing here waits for all of them. All deadlin
 from __future__ import annotations
 
 import asyncio
+from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
+from uuid import UUID
 
 from msgspec import Struct, field
 
@@ -38,12 +40,13 @@ class PartitionMeta(Struct, frozen=True):
 
 
 class TopicMeta(Struct, frozen=True):
-    """A topic as the metadata tells it; `error` is the topic's own error code."""
+    """A topic as the metadata tells it; `error` is the topic's own error code, `id` None below version 10."""
 
     name: str
     internal: bool
     partitions: Mapping[int, PartitionMeta]
     error: int = 0
+    id: str | None = None
 
 
 class Metadata(Struct, frozen=True):
@@ -314,7 +317,8 @@ def _metadata(answer: Any) -> Metadata:
             for p in sorted(t.partitions, key=lambda p: p.partition_index)
         }
         if t.name is not None:
-            topics[t.name] = TopicMeta(t.name, getattr(t, "is_internal", False), partitions, t.error_code)
+            known = _printed(getattr(t, "topic_id", None))
+            topics[t.name] = TopicMeta(t.name, getattr(t, "is_internal", False), partitions, t.error_code, known)
     controller = getattr(answer, "controller_id", -1)
     return Metadata(
         getattr(answer, "cluster_id", None),
@@ -322,3 +326,8 @@ def _metadata(answer: Any) -> Metadata:
         brokers,
         dict(sorted(topics.items())),
     )
+
+
+def _printed(topic_id: UUID | None) -> str | None:
+    """A topic's id as Kafka's own tools print it."""
+    return None if topic_id is None else urlsafe_b64encode(topic_id.bytes).rstrip(b"=").decode()

@@ -292,4 +292,4 @@ def topic(metadata: Metadata, name: str, reaches: Mapping[Partition, Reach]) -> 
         )
     problem = codes.problem(f"topic {name}", found.error) if found.error else None
     internal = found.internal or name.startswith("__")
-    return Topic(name, tuple(rows), internal, problem=problem)
+    return Topic(name, tuple(rows), internal, problem=problem, id=found.id)

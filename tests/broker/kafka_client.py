@@ -23,6 +23,23 @@ def make_topic(bootstrap: str, name: str, partitions: int = 3, **config: str) ->
     raise AssertionError(f"{name} has no leaders")
 
 
+def remake_topic(bootstrap: str, name: str, partitions: int = 3, **config: str) -> None:
+    """Delete a topic, wait until it is gone, and create it anew: empty, with another id."""
+    drop_topic(bootstrap, name)
+    make_topic(bootstrap, name, partitions, **config)
+
+
+def drop_topic(bootstrap: str, name: str) -> None:
+    """Delete a topic and wait until it is gone."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.delete_topics([name])[name].result(30)
+    for _ in range(300):
+        if name not in admin.list_topics(timeout=10).topics:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{name} was not deleted")
+
+
 def produce(bootstrap: str, topic: str, partition: int, count: int, at: float | None = None) -> None:
     """Write `count` records; with `at` (epoch seconds) one second apart from there."""
     producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5})

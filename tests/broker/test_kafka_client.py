@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
+from kafka_client import remake_topic
 
 from console.brokers import Brokers
 from console.config import KafkaSettings
@@ -328,6 +329,26 @@ def test_topic_with_its_configuration(client: KafkaClient, kafka: str, unique: U
     )
     assert [p.end for p in found.partitions] == [0, 0]
     assert name in {t.name for t in client.topics()}
+
+
+def test_a_topic_has_the_id_that_kafka_prints_and_another_when_it_was_made_again(
+    client: KafkaClient, kafka: str, unique: Unique
+) -> None:
+    name = make(kafka, unique("known"), 2)
+    admin = AdminClient({"bootstrap.servers": kafka})
+
+    def printed() -> str:
+        described = admin.describe_topics(TopicCollection([name]), request_timeout=20)
+        # librdkafka has the alphabet of MIME, Apache's tools that of URLs.
+        return str(described[name].result(20).topic_id).translate(str.maketrans("+/", "-_"))
+
+    first = client.topic(name).id
+    assert first == printed()
+    assert {t.id for t in client.snapshot().topics if t.name == name} == {first}
+    remake_topic(kafka, name, 2)
+    again = client.topic(name).id
+    assert again == printed() and again != first
+    assert {t.id for t in client.snapshot().topics if t.name == name} == {again}
 
 
 # ---------------------------------------------------------------- offsets and times

@@ -104,6 +104,7 @@ def test_old_questions_find_the_same(
         member.close()
         producer.abort_transaction(30)
     versions = dict(sorted(asked))
+    assert (shown.id is None) == (versions["metadata"] < 10)
     if oldest:
         assert {name: versions[name] for name in ("list_groups", "offset_fetch", "metadata", "list_offsets")} == {
             "list_groups": LIST_GROUPS.versions[0],

@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 from cli_program import logq
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
-from kafka_client import make_topic
+from kafka_client import make_topic, remake_topic
 from msgspec import structs
 
 from console.config import KafkaSettings, Settings
@@ -158,12 +157,7 @@ def test_attention_is_for_what_was_not_redriven(session: Session, world: World, 
     assert seen() == ("all 10 redriven", 10, (world.name,), False)
     world.fill(1, first=10)
     assert seen() == ("1 dead letter, 10 redriven", 10, (world.name,), True)
-    admin = AdminClient({"bootstrap.servers": kafka})
-    admin.delete_topics([world.dlq])[world.dlq].result(30)
-    deadline = time.monotonic() + 30
-    while world.dlq in admin.list_topics(timeout=10).topics and time.monotonic() < deadline:
-        time.sleep(0.1)
-    make_topic(kafka, world.dlq, 2)
+    remake_topic(kafka, world.dlq, 2)
     world.fill(12)
     assert seen() == ("12 dead letters", None, (world.name,), True)
 
