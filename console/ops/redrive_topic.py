@@ -68,6 +68,7 @@ def resume(
 ) -> Outcome:
     """Finish a redrive of a topic that was interrupted, cancelled, paused after its canary, or partly done.
 
+    A canary that was stopped before it was complete is completed first, and the job pauses as it would have.
     Raises `NotFound`, or `Refused` when read-only, when it runs, when it is done, or when it belongs to another place.
     """
     require_writable(session.settings, f"resume {job_id}")
@@ -82,14 +83,15 @@ def resume(
             "resume it with the options or the profile it was started with"
         )
     session.journal.take(job.id)
-    return _guarded(_Run(session, job.id, planned, cancel, on_progress, canary=None), resumed=True)
+    running = _Run(session, job.id, planned, cancel, on_progress, canary=planned.canary)
+    return _guarded(running, resumed=True, looked_at=job.state == "paused")
 
 
-def _guarded(running: _Run, *, resumed: bool) -> Outcome:
+def _guarded(running: _Run, *, resumed: bool, looked_at: bool = False) -> Outcome:
     journal, job = running.session.journal, running.job
     try:
         if resumed:
-            running.take_over()
+            running.take_over(looked_at=looked_at)
         running.send_all()
         outcome = running.outcome()
     except LogqError as error:
@@ -139,8 +141,11 @@ class _Run:
 
     # ------------------------------------------------------------ before
 
-    def take_over(self) -> None:
-        """Settle what the run before left in doubt, and take over the rest."""
+    def take_over(self, *, looked_at: bool) -> None:
+        """Settle what the run before left in doubt, and take over the rest.
+
+        `looked_at` says that the job was paused: if that was after its whole canary, the rest follows.
+        """
         client = self.session.require_kafka()
         settle(client, self.session.journal, self.job, self.planned, self.session.settings.timeout)
         for entry in self.session.journal.entries(self.job, data=False):
@@ -149,6 +154,9 @@ class _Run:
             self.failed += entry.state == FAILED
             if entry.ambiguous:
                 self._ambiguous.add(entry.key)
+        # More than the canary is sent only once somebody has let it go on.
+        if self._canary is not None and self.done + self.failed >= self._canary + (not looked_at):
+            self._canary = None
 
     # ------------------------------------------------------------ running
 

@@ -23,6 +23,7 @@ from msgspec import structs
 from console.config import KafkaSettings, Settings
 from console.errors import NotFound, Refused, UsageError
 from console.journal import Entry
+from console.model import Progress
 from console.ops import dead_topics, inspect, jobs, redrive
 from console.ops.redrive_topic_plan import TopicRedrivePlan
 from console.ops.session import Session
@@ -217,6 +218,28 @@ def test_a_canary_pauses_and_a_resume_sends_the_rest(session: Session, world: Wo
     assert world.values().total() == 5
     resumed = jobs.resume(session, outcome.job)
     assert (resumed.state, resumed.done) == ("done", 30)
+    assert world.values() == Counter(range(30))
+
+
+def test_a_canary_that_was_stopped_is_completed_before_the_rest(session: Session, world: World) -> None:
+    world.fill(30)
+
+    def asked(progress: Progress) -> None:
+        session.journal.request_cancel(progress.job, pause=True)
+
+    # Paused by its operator, not by its canary; then interrupted in between.
+    outcome = redrive.run(session, plan(session, world.dlq, canary=14, rate=8), on_progress=asked)
+    assert (outcome.state, outcome.done) == ("paused", 4)
+    stop = threading.Event()
+    outcome = jobs.resume(session, outcome.job, stop, lambda progress: stop.set())
+    assert (outcome.state, outcome.done) == ("cancelled", 8)
+    outcome = jobs.resume(session, outcome.job)
+    assert (outcome.state, outcome.done, outcome.left) == ("paused", 14, 16), outcome
+    # What goes on after its canary does not pause for it again.
+    stop.clear()
+    outcome = jobs.resume(session, outcome.job, stop, lambda progress: stop.set())
+    assert (outcome.state, outcome.done) == ("cancelled", 18)
+    assert jobs.resume(session, outcome.job).state == "done"
     assert world.values() == Counter(range(30))
 
 
