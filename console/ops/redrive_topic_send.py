@@ -33,6 +33,8 @@ DELIVERY_S = 30.0
 
 # The broker's answers that speak of the one record: it was not written and never will be.
 REFUSED = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_MSG", "INVALID_RECORD", "INVALID_TIMESTAMP", "POLICY_VIOLATION"})
+# Those that a record can only get for what it was sent together with.
+_TOGETHER = frozenset({"_INVALID_DIFFERENT_RECORD", "RECORD_LIST_TOO_LARGE"})
 # Those that speak of the place: nothing was written, and it may work later.
 NOT_WRITTEN = frozenset(
     {
@@ -62,6 +64,21 @@ class Sender:
         `fatal` is set when the job should stop: the entries then say what was sent, was not, or may have been.
         """
         self._journal.put(self._job, [self._entry(chosen, INTENT) for chosen in batch])
+        answers = self._attempt(batch)
+        # For one bad record a broker refuses all that came with it, and writes none of them: each has to go alone.
+        for chosen in batch if len(batch) > 1 else ():
+            refused = answers[chosen.message.id]
+            if refused.state != FAILED:
+                continue
+            if self.fatal is None:
+                answers |= self._attempt([chosen])
+            else:
+                answers[chosen.message.id] = replace(refused, state=UNSENT)
+        self._journal.put(self._job, answers.values())
+        return answers
+
+    def _attempt(self, batch: Sequence[Chosen]) -> dict[str, Entry]:
+        """Produce records and wait for every answer."""
         answers: dict[str, Entry] = {}
         producer = self._started()
         for chosen in batch:
@@ -75,7 +92,6 @@ class Sender:
         for chosen in batch:
             if chosen.message.id not in answers:
                 self._answered(chosen, "no answer came", "_TIMED_OUT", None, answers)
-        self._journal.put(self._job, answers.values())
         return answers
 
     def close(self) -> None:
@@ -116,7 +132,7 @@ class Sender:
     def _answered(self, chosen: Chosen, said: str, name: str, result: str | None, answers: dict[str, Entry]) -> None:
         if result is not None:
             entry = replace(self._entry(chosen, SENT), result=result)
-        elif name in REFUSED:
+        elif name in REFUSED or name in _TOGETHER:
             entry = replace(self._entry(chosen, FAILED), note=said)
         elif name in NOT_WRITTEN:
             entry = replace(self._entry(chosen, UNSENT), note=said)

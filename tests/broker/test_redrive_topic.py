@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import signal
-import struct
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cli_program import logq
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
+from dead_letters import World, arrived, plan, spring
 from kafka_client import make_topic, remake_topic
 from msgspec import structs
 
@@ -25,7 +23,6 @@ from console.errors import NotFound, Refused, UsageError
 from console.journal import Entry
 from console.model import Progress
 from console.ops import dead_topics, inspect, jobs, redrive
-from console.ops.redrive_topic_plan import TopicRedrivePlan
 from console.ops.session import Session
 
 pytestmark = pytest.mark.broker
@@ -40,69 +37,9 @@ def session(kafka: str, tmp_path: Path) -> Iterator[Session]:
     opened.close()
 
 
-def spring(origin: str, partition: int, offset: int, message: str = "no address") -> list[tuple[str, Any]]:
-    """As DeadLetterPublishingRecoverer writes it: numbers are big-endian binary."""
-    return [
-        ("trace", b"abc"),
-        ("kafka_dlt-original-topic", origin.encode()),
-        ("kafka_dlt-original-partition", struct.pack(">i", partition)),
-        ("kafka_dlt-original-offset", struct.pack(">q", offset)),
-        ("kafka_dlt-exception-fqcn", b"java.lang.NullPointerException"),
-        ("kafka_dlt-exception-message", message.encode()),
-        ("kafka_dlt-exception-stacktrace", b"at a.b.C"),
-    ]
-
-
-class World:
-    """A topic of three partitions with its dead-letter topic of two."""
-
-    def __init__(self, bootstrap: str, name: str) -> None:
-        self.bootstrap = bootstrap
-        self.name = name
-        self.dlq = f"{name}.DLT"
-        make_topic(bootstrap, self.name, 3)
-        make_topic(bootstrap, self.dlq, 2)
-
-    def fill(self, count: int, first: int = 0) -> None:
-        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5})
-        for n in range(first, first + count):
-            message = "no address" if n % 2 else "bad total"
-            producer.produce(
-                self.dlq, b"%d" % n, b"k%d" % n, partition=n % 2, headers=spring(self.name, n % 3, n, message)
-            )
-        assert producer.flush(60) == 0
-
-    def arrived(self, topic: str | None = None) -> list[Any]:
-        """Every record of a topic, to the end it has now."""
-        consumer = Consumer(
-            {"bootstrap.servers": self.bootstrap, "group.id": "x", "isolation.level": "read_uncommitted"}
-        )
-        try:
-            name = topic or self.name
-            partitions = consumer.list_topics(name, timeout=20).topics[name].partitions
-            ends = {p: consumer.get_watermark_offsets(TopicPartition(name, p), timeout=20)[1] for p in partitions}
-            consumer.assign([TopicPartition(name, p, 0) for p in ends])
-            found: list[Any] = []
-            deadline = time.monotonic() + 60
-            while len(found) < sum(ends.values()) and time.monotonic() < deadline:
-                found += [m for m in consumer.consume(1000, 0.2) if m.error() is None]
-            return found
-        finally:
-            consumer.close()
-
-    def values(self, topic: str | None = None) -> Counter[int]:
-        return Counter(int(m.value()) for m in self.arrived(topic))
-
-
 @pytest.fixture
 def world(kafka: str, unique: Unique) -> World:
     return World(kafka, unique("shop"))
-
-
-def plan(session: Session, dlq: str, **more: Any) -> TopicRedrivePlan:
-    made = redrive.plan(session, f"kafka:{dlq}", **more)
-    assert isinstance(made, TopicRedrivePlan)
-    return made
 
 
 def test_back_to_where_they_came_from_and_never_twice(session: Session, world: World) -> None:
@@ -112,9 +49,9 @@ def test_back_to_where_they_came_from_and_never_twice(session: Session, world: W
     assert [(d.name, d.records) for d in made.destinations] == [(world.name, 60)]
     outcome = redrive.run(session, made)
     assert (outcome.state, outcome.done, outcome.failed, outcome.left) == ("done", 60, 0, 0), outcome
-    arrived = world.arrived()
-    assert Counter(int(m.value()) for m in arrived) == Counter(range(60))
-    for m in arrived:
+    copies = world.arrived()
+    assert Counter(int(m.value()) for m in copies) == Counter(range(60))
+    for m in copies:
         n = int(m.value())
         assert (m.key(), m.partition()) == (b"k%d" % n, n % 3)
         headers = dict(m.headers())
@@ -310,6 +247,25 @@ def test_what_is_too_large_for_its_topic_is_kept_and_named(session: Session, kaf
     assert outcome.problems[0].where == f"{name}.DLT/0/0"
 
 
+def test_a_record_that_its_topic_refuses_does_not_take_its_batch_along(
+    session: Session, kafka: str, unique: Unique
+) -> None:
+    """A broker answers for a whole batch: of a compacted topic, when one key is missing; or when it is too large."""
+    name = unique("compact")
+    make_topic(kafka, name, 2, **{"cleanup.policy": "compact", "max.message.bytes": "3000"})
+    make_topic(kafka, f"{name}.DLT", 1)
+    producer = Producer({"bootstrap.servers": kafka})
+    for n in range(40):
+        key, value = None if n in (4, 5) else b"k%d" % n, b"%d" % n + b" " * (5_000 if n == 10 else 500)
+        producer.produce(f"{name}.DLT", value, key, headers=spring(name, n % 2, n))
+    assert producer.flush(30) == 0
+    outcome = redrive.run(session, plan(session, f"{name}.DLT"))
+    assert (outcome.state, outcome.done, outcome.failed) == ("partly", 37, 3), outcome
+    assert {p.where for p in outcome.problems} == {f"{name}.DLT/0/{n}" for n in (4, 5, 10)}
+    assert Counter(int(m.value()) for m in arrived(kafka, name)) == Counter(set(range(40)) - {4, 5, 10})
+    assert session.journal.counts(outcome.job) == {"SENT": 37, "FAILED": 3}
+
+
 def test_an_intent_whose_copy_arrived_is_found_and_not_sent_again(session: Session, world: World, kafka: str) -> None:
     """The run ended after the broker had the records and before the journal knew; others had not left."""
     world.fill(10)
@@ -379,10 +335,10 @@ def test_killed_and_resumed_nothing_is_lost_and_only_what_is_named_is_doubled(
     assert plan(session, world.dlq).total < count
     resumed = jobs.resume(session, job)
     assert (resumed.state, resumed.done) == ("done", count), resumed
-    arrived = world.values()
-    assert set(arrived) == set(range(count)), "lost or invented"
+    times = world.values()
+    assert set(times) == set(range(count)), "lost or invented"
     named = {e.key for e in session.journal.entries(job, data=False) if e.ambiguous}
-    doubled = {f"{world.dlq}/{n % 2}/{n // 2}" for n, times in arrived.items() if times > 1}
+    doubled = {f"{world.dlq}/{n % 2}/{n // 2}" for n, many in times.items() if many > 1}
     assert doubled <= named
     assert plan(session, world.dlq).total == 0
 
