@@ -42,12 +42,13 @@ def run(
 ) -> Outcome:
     """Do what the plan says, journaled from the first step on. Blocks; `cancel` stops it at the next batch, resumable.
 
-    With a canary the job pauses after so many records; resuming it sends the rest. Raises `Refused` when read-only or
-    when another job has the topic; what goes wrong later is in the outcome.
+    With a canary the job pauses after so many records; resuming it sends the rest. Raises `Refused` when read-only,
+    when another job has the topic or when it was made again since; what goes wrong later is in the outcome.
     """
     require_writable(session.settings, f"redrive {planned.dlq}")
     if planned.idle:
         return Outcome(job="", state="done", done=0, left=0, lines=(planned.idle,))
+    _check_same(session, planned)
     job = session.journal.create_job(
         "redrive",
         planned.source,
@@ -69,7 +70,8 @@ def resume(
     """Finish a redrive of a topic that was interrupted, cancelled, paused after its canary, or partly done.
 
     A canary that was stopped before it was complete is completed first, and the job pauses as it would have.
-    Raises `NotFound`, or `Refused` when read-only, when it runs, when it is done, or when it belongs to another place.
+    Raises `NotFound`, or `Refused` when read-only, when it runs, when it is done, when it belongs to another place, or
+    when the topic was made again since it was planned.
     """
     require_writable(session.settings, f"resume {job_id}")
     job = session.journal.job(job_id)
@@ -82,9 +84,20 @@ def resume(
             f"{job.id} belongs to the cluster {planned.place}, but this run is connected to {here}; "
             "resume it with the options or the profile it was started with"
         )
+    _check_same(session, planned)
     session.journal.take(job.id)
     running = _Run(session, job.id, planned, cancel, on_progress, canary=planned.canary)
     return _guarded(running, resumed=True, looked_at=job.state == "paused")
+
+
+def _check_same(session: Session, planned: TopicRedrivePlan) -> None:
+    """Raise `Refused` when the dead-letter topic is not the one that was planned, `NotFound` when there is none."""
+    known = session.require_kafka().topic(planned.dlq).id
+    if planned.dlq_id is not None and known is not None and known != planned.dlq_id:
+        raise Refused(
+            f"{planned.dlq} was deleted and made again since this redrive was planned: what it holds now was in no "
+            f"plan, so nothing was sent; logq dlq redrive {planned.dlq} plans anew"
+        )
 
 
 def _guarded(running: _Run, *, resumed: bool, looked_at: bool = False) -> Outcome:

@@ -45,7 +45,8 @@ class TopicRedrivePlan:
     `total` records are to be redriven. Of the others in the ranges `done_before` were redriven by earlier jobs,
     `doubtful` may have been, by the unfinished `doubtful_jobs`; `unselected` were not asked for; `left` have nowhere
     to go, counted by reason. `came_back` of the total were redriven before and failed again. `canary` records are sent
-    at first, then the job pauses.
+    at first, then the job pauses. `dlq_id` is the topic's id, None where the broker is too old to tell, and in plans
+    of before it was kept.
     """
 
     dlq: str
@@ -69,6 +70,7 @@ class TopicRedrivePlan:
     limit: int | None = None
     rate: float | None = None
     canary: int | None = None
+    dlq_id: str | None = None
 
     @property
     def count(self) -> int:
@@ -184,6 +186,7 @@ def plan(
         limit=limit,
         rate=rate,
         canary=canary,
+        dlq_id=seen.id,
     )
 
 

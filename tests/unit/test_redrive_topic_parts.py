@@ -157,6 +157,11 @@ def test_a_plan_survives_the_journal() -> None:
     assert from_json(json.loads(json.dumps(to_json(plan())))) == plan()
     unseen = plan(destinations=(TopicDestination("orders", 1, (), None),))
     assert from_json(json.loads(json.dumps(to_json(unseen)))) == unseen
+    known = plan(dlq_id="0lqSDm6ZReeKcrBVGV-nFg")
+    assert from_json(json.loads(json.dumps(to_json(known)))) == known
+    older = to_json(known)
+    del older["dlq_id"]
+    assert from_json(older) == plan()
 
 
 def test_a_plan_says_what_people_must_know() -> None:
