@@ -369,7 +369,7 @@ def _topic_view(session: Session, name: str, limit: int, timeout: float | None) 
     held = seen.records
     whole = held is not None and len(messages) >= held
     note = f"the last {len(messages):,} of {held:,}" if held is not None and not whole else "all of it"
-    known = marks(session.journal, name, place_of(session))
+    known = marks(session.journal, name, seen.id, place_of(session))
     done = frozenset(m.id for m in messages if known.is_done(m))
     # Another record at a place that was redriven: the topic was made again, and only what was read can be told.
     other = any(m.id in known.done and m.id not in done for m in messages)

@@ -1,7 +1,8 @@
 """Which records of a dead-letter topic were redriven before, by any job of this journal.
 
-Kafka cannot delete single records, so the journal is the done state. A record is known by its place and its timestamp:
-a topic that was deleted and made again counts its offsets from 0.
+Kafka cannot delete single records, so the journal is the done state. A record is known by its topic's id, its place and
+its timestamp: a topic that was deleted and made again counts its offsets from 0. Where the broker is too old to tell
+the id, or was when the job was planned, place and timestamp have to do.
 """
 
 from __future__ import annotations
@@ -55,13 +56,13 @@ def place_of(session: Session) -> str:
     return client.cluster_id() or ",".join(sorted(client.settings.bootstrap.split(",")))
 
 
-def marks(journal: Journal, topic: str, place: str, apart_from: str = "") -> Marks:
+def marks(journal: Journal, topic: str, topic_id: str | None, place: str, apart_from: str = "") -> Marks:
     """What the journal knows of a dead-letter topic of a cluster; `apart_from` leaves one job out."""
     done: dict[str, int] = {}
     doubtful: dict[str, int] = {}
     jobs = []
     for job in _jobs(journal, topic, place):
-        if job.id == apart_from:
+        if job.id == apart_from or _of_another(journal, job, topic_id):
             continue
         for entry in journal.entries(job.id, (SENT, INTENT, AMBIGUOUS)):
             at = int(json.loads(entry.data or b"{}").get("timestamp", -1))
@@ -72,6 +73,12 @@ def marks(journal: Journal, topic: str, place: str, apart_from: str = "") -> Mar
                 if job.id not in jobs:
                     jobs.append(job.id)
     return Marks(done, {key: at for key, at in doubtful.items() if done.get(key) != at}, tuple(jobs))
+
+
+def _of_another(journal: Journal, job: Job, topic_id: str | None) -> bool:
+    """Whether a job is known to have been another topic's of the same name."""
+    planned = journal.plan(job.id).get("dlq_id")
+    return planned is not None and topic_id is not None and planned != topic_id
 
 
 def _jobs(journal: Journal, topic: str, place: str) -> list[Job]:
@@ -87,11 +94,11 @@ def _jobs(journal: Journal, topic: str, place: str) -> list[Job]:
 class Counted:
     """What the journal knew of a topic at `at` (monotonic): the offsets redriven of each partition, sorted.
 
-    `of` tells one state of its jobs from another. `offsets` is None when the topic was made again since.
+    `of` tells one state of the topic and its jobs from another. `offsets` is None when the topic was made again since.
     """
 
     at: float
-    of: tuple[tuple[str, str, int], ...]
+    of: tuple[str | None, tuple[tuple[str, str, int], ...]]
     offsets: Mapping[int, Sequence[int]] | None
 
     def held(self, topic: Topic) -> int | None:
@@ -117,14 +124,14 @@ def count_redriven(session: Session, topics: Sequence[Topic], place: str) -> dic
     now = time.monotonic()
     for topic in topics:
         jobs = _jobs(session.journal, topic.name, place)
-        of = tuple((job.id, job.state, job.done) for job in jobs)
+        of = topic.id, tuple((job.id, job.state, job.done) for job in jobs)
         known = session.redriven.get(topic.name)
         age = now - known.at if known is not None else _OLD_S
         # A job that runs changes all the time: its count may be a few seconds old.
-        if known is not None and age < (_OLD_S if known.of == of else _RUNNING_S):
+        if known is not None and known.of[0] == topic.id and age < (_OLD_S if known.of == of else _RUNNING_S):
             found[topic.name] = known
         else:
-            done = marks(session.journal, topic.name, place).done if jobs else {}
+            done = marks(session.journal, topic.name, topic.id, place).done if jobs else {}
             found[topic.name] = Counted(now, of, _offsets(session, topic, done))
     return found
 

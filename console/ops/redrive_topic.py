@@ -225,7 +225,7 @@ class _Run:
     def _todo(self) -> Generator[Chosen, None, None]:
         """The records to be sent, by time, with those begun before; what has nowhere to go is noted on the way."""
         planned, session = self.planned, self.session
-        known = marks(session.journal, planned.dlq, planned.place, apart_from=self.job)
+        known = marks(session.journal, planned.dlq, planned.dlq_id, planned.place, apart_from=self.job)
         selection = Selection(
             session.require_kafka(),
             planned.dlq,

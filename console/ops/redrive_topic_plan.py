@@ -134,7 +134,7 @@ def plan(
     places = [_place(dlq, given) for given in ids]
     ranges = _ranges(client, seen, places)
     place = place_of(session)
-    known = marks(session.journal, dlq, place)
+    known = marks(session.journal, dlq, seen.id, place)
     keys = tuple(dict.fromkeys(f"{dlq}/{p}/{o}" for p, o in places))
     selection = Selection(
         client,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from dead_letters import World, plan
+from confluent_kafka import Producer
+from dead_letters import World, plan, spring
 from kafka_client import remake_topic
 
 from console.config import KafkaSettings, Settings
 from console.errors import Refused
-from console.ops import jobs, redrive
+from console.ops import inspect, jobs, redrive
 from console.ops.session import Session
 
 pytestmark = pytest.mark.broker
@@ -48,3 +51,30 @@ def test_a_topic_made_again_is_not_what_was_planned(session: Session, world: Wor
     # Of what is there now a new plan can be made.
     assert redrive.run(session, plan(session, world.dlq)).done == 12
     assert set(world.values()) == {2, *range(100, 112)}
+
+
+def test_a_topic_made_again_with_the_same_times_is_not_taken_for_redriven(
+    session: Session, world: World, kafka: str
+) -> None:
+    def fill(what: bytes) -> None:
+        producer = Producer({"bootstrap.servers": kafka})
+        for n in range(5):
+            producer.produce(world.dlq, what, b"k", 0, timestamp=began + n, headers=spring(world.name, 0, n))
+        assert producer.flush(30) == 0
+
+    def counted() -> int | None:
+        letters = inspect.dead_letters(inspect.kafka(session), None)
+        return next(d.done for d in letters if d.target == f"kafka:{world.dlq}")
+
+    began = round(time.time() * 1000) - 5_000
+    fill(b"old")
+    assert redrive.run(session, plan(session, world.dlq)).done == 5
+    assert (counted(), inspect.dead_letter(session, f"kafka:{world.dlq}").letters.done) == (5, 5)
+    remake_topic(kafka, world.dlq, 2)
+    fill(b"new")
+    assert not counted() and not inspect.dead_letter(session, f"kafka:{world.dlq}").letters.done
+    made = plan(session, world.dlq)
+    assert (made.total, made.done_before) == (5, 0)
+    assert redrive.run(session, made).done == 5
+    assert Counter(m.value() for m in world.arrived()) == {b"old": 5, b"new": 5}
+    assert plan(session, world.dlq).done_before == 5

@@ -59,14 +59,30 @@ def test_marks_come_from_every_job_of_that_topic_on_that_cluster(journal: Journa
     job("kafka:d.DLT", "c2", {"d.DLT/0/7": ("SENT", 1000)})
     job("kafka:e.DLT", "c1", {"e.DLT/0/7": ("SENT", 1000)})
     second = job("kafka:d.DLT", "c1", {"d.DLT/0/8": ("SENT", 1), "d.DLT/0/9": ("FAILED", 1), "d.DLT/0/10": ("LEFT", 1)})
-    known = marks(journal, "d.DLT", "c1")
+    known = marks(journal, "d.DLT", None, "c1")
     assert known == Marks({"d.DLT/0/5": 1000, "d.DLT/0/8": 1}, {"d.DLT/0/6": 2000}, (first,))
-    assert marks(journal, "d.DLT", "c1", apart_from=first).done == {"d.DLT/0/8": 1}
+    assert marks(journal, "d.DLT", "id1", "c1", apart_from=first).done == {"d.DLT/0/8": 1}
     assert second != first
     assert known.is_done(record({}))
     # The same place in a topic made again is another record.
     assert not known.is_done(record({}, at=7.0))
     assert known.in_doubt(record({}, at=2.0, offset=6))
+
+
+def test_marks_belong_to_the_topic_of_that_id(journal: Journal) -> None:
+    """Same name, place and timestamp: after a topic was made again nothing else tells its records from the old."""
+    for planned, key in (({"dlq_id": "id1"}, 1), ({"dlq_id": "id2"}, 2), ({"dlq_id": None}, 3), ({}, 4)):
+        made = journal.create_job("redrive", "kafka:d.DLT", "kafka:d", plan=planned, place="c1")
+        entries = [Entry(f"d.DLT/0/{key}", "SENT", data=b'{"timestamp": 5}')]
+        journal.put(made.id, [*entries, Entry(f"d.DLT/1/{key}", "INTENT", data=b'{"timestamp": 5}')])
+        journal.finish(made.id, "partly")
+
+    def seen(topic_id: str | None) -> tuple[list[str], list[str]]:
+        known = marks(journal, "d.DLT", topic_id, "c1")
+        return sorted(known.done), sorted(known.doubtful)
+
+    assert seen("id2") == ([f"d.DLT/0/{n}" for n in (2, 3, 4)], [f"d.DLT/1/{n}" for n in (2, 3, 4)])
+    assert seen(None) == ([f"d.DLT/0/{n}" for n in (1, 2, 3, 4)], [f"d.DLT/1/{n}" for n in (1, 2, 3, 4)])
 
 
 class Client:
