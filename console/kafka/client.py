@@ -102,6 +102,16 @@ class KafkaClient:
 
         return self._run(look, timeout)
 
+    def topic_id(self, name: str, timeout: float | None = None) -> str | None:
+        """The cluster's id of a topic, None where brokers tell none. Raises `NotFound`."""
+
+        async def look(cluster: Cluster, deadline: float) -> str | None:
+            from console.kafka.closely import known
+
+            return known(await cluster.metadata(deadline, [name]), name).id
+
+        return self._run(look, timeout)
+
     def open_transactions(self, partitions: Iterable[Partition], timeout: float | None = None) -> Held:
         """The transactions that are open on these partitions, and whether anybody will end them (KIP-664)."""
         wanted = list(partitions)

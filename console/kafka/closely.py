@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from console.errors import Denied, Failed, NotFound, Unreachable
 from console.kafka import codes, offsets
-from console.kafka.cluster import RETRY_PAUSE, Cluster, Metadata
+from console.kafka.cluster import RETRY_PAUSE, Cluster, Metadata, TopicMeta
 from console.kafka.groups import Described, Listed, described, held, listed
 from console.kafka.inspect import patience, reach
 from console.kafka.messages import DESCRIBE_CONFIGS
@@ -151,14 +151,20 @@ async def topics(cluster: Cluster, deadline: float) -> tuple[Topic, ...]:
     return tuple(_topic(metadata, name, reaches) for name in metadata.topics)
 
 
-async def topic(cluster: Cluster, name: str, deadline: float) -> Topic:
-    """One topic with its offsets and configuration (without what is sensitive). Raises `NotFound`, `Denied`."""
-    metadata = await cluster.metadata(deadline, [name])
+def known(metadata: Metadata, name: str) -> TopicMeta:
+    """A topic as the metadata has it. Raises `NotFound`, `Denied`."""
     found = metadata.topics.get(name)
     if found is None or found.error in (codes.UNKNOWN_TOPIC_OR_PARTITION, codes.INVALID_TOPIC):
         raise NotFound(f"no topic {name} on this cluster; logq topic list shows them")
     if found.error == codes.TOPIC_DENIED:
         raise Denied(f"topic {name}: {codes.words(codes.TOPIC_DENIED)}")
+    return found
+
+
+async def topic(cluster: Cluster, name: str, deadline: float) -> Topic:
+    """One topic with its offsets and configuration (without what is sensitive). Raises `NotFound`, `Denied`."""
+    metadata = await cluster.metadata(deadline, [name])
+    found = known(metadata, name)
     reaches, (config, problem) = await asyncio.gather(
         _reach(cluster, metadata, [(name, p) for p in found.partitions], deadline),
         _config(cluster, metadata, name, deadline),

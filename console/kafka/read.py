@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from console.config import KafkaSettings
 from console.errors import Unreachable
@@ -62,14 +62,19 @@ def read_range(
     ranges: Mapping[int, tuple[int, int]],
     timeout: float = 10.0,
     cancel: threading.Event | None = None,
+    check: Callable[[], None] | None = None,
 ) -> Iterator[Message]:
     """The records at offsets [from, to) of each partition, in order within a partition.
 
-    Offsets without a record (markers, compaction, expired) yield none. Ends early without an error when `cancel` is
-    set; raises `Unreachable` after `timeout` seconds in which nothing came although something is missing.
+    Offsets without a record (markers, compaction, expired) yield none. `check` is called after records were read and
+    before they are handed out. Ends early without an error when `cancel` is set; raises `Unreachable` after `timeout`
+    seconds in which nothing came although something is missing.
     """
     reading = Scan(settings, topic, ranges)
-    yield from reading.records(None, timeout, cancel)
+    for batch in reading.batches(None, timeout, cancel):
+        if batch and check is not None:
+            check()
+        yield from batch
     if reading.open and not (cancel is not None and cancel.is_set()):
         missing = ", ".join(str(p) for p in sorted(reading.open)[:5])
         raise Unreachable(

@@ -94,6 +94,7 @@ def _of_topic(
         until=until,
         picks=picks,
         compacted="compact" in dict(topic.config).get("cleanup.policy", ""),
+        topic_id=topic.id,
     )
 
 
@@ -274,7 +275,9 @@ def _resumed(session: Session, seen: ReplayPlan) -> ReplayPlan:
     if job.id != seen.job or job.kind != "replay":
         return seen
     before = from_json(session.journal.plan(job.id))
-    return replace(seen, ranges=before.ranges, joins=True) if before.digest == seen.digest else seen
+    if before.digest != seen.digest:
+        return seen
+    return replace(seen, ranges=before.ranges, topic_id=before.topic_id, joins=True)
 
 
 def _command(session: Session, seen: ReplayPlan, begin: str | None, to_offset: str | None, until: str | None) -> str:

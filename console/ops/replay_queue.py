@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from console.errors import Failed, LogqError
+from console.errors import LogqError
 from console.journal import Entry
 from console.model import JobState, Message, Outcome, Problem, Progress
 from console.ops.command import command_line
 from console.ops.replay_edit import Editor, Unfit
 from console.ops.replay_message import outgoing
-from console.ops.replay_reading import Lines, Reading, Records
+from console.ops.replay_reading import Gone, Lines, Reading, Records
 from console.ops.replay_select import Selection
 from console.ops.replay_unit import FAILED, INTENT, SENT, UNSENT, Unit, restored
 from console.ops.replay_value import ReplayPlan
@@ -43,6 +43,7 @@ _THROTTLED_WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)
 _NOTE_S = 0.5
 _RATE_S = 5.0
 _PROBLEMS = 20
+_NAMED = 5
 
 
 class _Stop(Exception):
@@ -96,7 +97,7 @@ class _Sending:
         self._reading: Reading = Lines(planned, cancel) if planned.file else Records(session, planned, cancel, slow)
 
     def run(self) -> Outcome:
-        whole = False
+        whole = gone = False
         stopped = ""
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="logq-replay") as pool:
             try:
@@ -108,7 +109,8 @@ class _Sending:
             except LogqError as error:
                 self._problems.append(Problem(f"job {self._job}", type(error).__name__, str(error)))
                 stopped = str(error)
-        return self._outcome(whole, stopped)
+                gone = isinstance(error, Gone)
+        return self._outcome(whole, stopped, gone)
 
     # ------------------------------------------------------------ what was before
 
@@ -138,7 +140,7 @@ class _Sending:
                     self._admit(unit, offset, record)
             refused = {offset for offset in wanted if f"{unit.partition}/{offset}" in self._failed}
             if gone := wanted - unit.open.keys() - refused:
-                raise Failed(
+                raise Gone(
                     f"{self._plan.source} partition {unit.partition} offset {min(gone)} has gone before it was known "
                     "to be sent; the journal names it"
                 )
@@ -357,7 +359,17 @@ class _Sending:
     def _left(self) -> int:
         return sum(max(0, self._end[p] - self._through[p]) for p in self._end)
 
-    def _outcome(self, whole: bool, stopped: str) -> Outcome:
+    def _unsent(self) -> str:
+        """The offsets that no run has come to, for people."""
+        left = [
+            f"partition {p} offsets {at:,} to {self._end[p] - 1:,}"
+            for p, at in sorted(self._through.items())
+            if at < self._end[p]
+        ]
+        more = [f"those of {plural(len(left) - _NAMED, 'more partition')}"] if len(left) > _NAMED else []
+        return ", ".join(left[:_NAMED] + more)
+
+    def _outcome(self, whole: bool, stopped: str, gone: bool) -> Outcome:
         plan, failed = self._plan, len(self._failed)
         left = 0 if whole else self._left()
         if plan.total is not None:
@@ -386,6 +398,14 @@ class _Sending:
             lines.append(f"logq job receipt {self._job} proves it; it cannot be undone")
         else:
             lines.append(f"{plural(left, plan.unit)} left")
+        if gone:
+            lines[-1] += f"; never looked at: {unsent}" if (unsent := self._unsent()) else ""
+            again = ("replay", plan.origin, "--to", f"sqs:{plan.target}")
+            lines.append(
+                "it cannot be resumed: what was sent stays, and what the source holds now is a new replay's, planned "
+                f"with {command_line(self._session.settings, *again)}"
+            )
+        elif not whole:
             lines.append(f"resume: {command_line(self._session.settings, 'job', 'resume', self._job, '--execute')}")
         state: JobState = "partly" if self._sent else "failed"
         if whole and not failed:

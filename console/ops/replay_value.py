@@ -21,7 +21,8 @@ class ReplayPlan:
 
     Of a `file` the source is its path, known again by `sha256`; its lines are the offsets of one partition 0, and
     `keeps_partitions` says whether its records go to their own partition numbers. `picks` are records picked by hand
-    (empty: all of the ranges), `edit` what is changed in headers.
+    (empty: all of the ranges), `edit` what is changed in headers. `topic_id` is the cluster's id of the source topic
+    (None: a file, or not told): another one is another topic, whatever its name.
     `partitions` and `target_partitions` are the numbers of partitions (0: a queue). `groups` are the other groups that
     read the destination topic, None when they could not be seen. `max_bytes` is what the destination takes a message,
     `retention_seconds` how long it keeps one by its time (None: for ever, or not known).
@@ -56,6 +57,7 @@ class ReplayPlan:
     file: bool = False
     sha256: str = ""
     keeps_partitions: bool = False
+    topic_id: str | None = None
     problems: tuple[Problem, ...] = ()
 
     @property

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +13,8 @@ from typing import Any
 
 import pytest
 import sqs_world
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from replay_world import fill, make_topics, read
 
 from console.config import KafkaSettings, Settings, SqsSettings
@@ -139,3 +142,113 @@ def test_filter_limit_cancel_and_resume(kafka: str, sqs_endpoint: str, session: 
     assert len(bodies) == len(set(bodies)) == 321
     wanted = {int(r.value or b"") for records in read(kafka, source, 2).values() for r in records}
     assert set(bodies) <= {n for n in wanted if n % 2}
+
+
+# ---------------------------------------------------------------- a source that is another one
+
+
+def paused(session: Session, source: str, queue: str, **how: Any) -> str:
+    """A replay that was stopped on the way; its job."""
+    stop = threading.Event()
+
+    def after_some(progress: Progress) -> None:
+        if progress.done >= 40:
+            stop.set()
+
+    outcome = replay.run(session, replay.plan(session, source, f"sqs:{queue}", rate=200, **how), stop, after_some)
+    assert outcome.state == "cancelled"
+    assert 40 <= outcome.done < 190
+    return outcome.job
+
+
+def remade(kafka: str, topic: str, records: int) -> None:
+    """The topic deleted and made anew, with other records."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.delete_topics([topic])[topic].result(30)
+    ends = time.monotonic() + 30
+    while topic in admin.list_topics(timeout=10).topics:
+        assert time.monotonic() < ends, f"{topic} is still there"
+        time.sleep(0.1)
+    make_topics(kafka, {topic: 1})
+    foreign(kafka, topic, records)
+
+
+def foreign(kafka: str, topic: str, records: int) -> None:
+    producer = Producer({"bootstrap.servers": kafka})
+    for n in range(records):
+        producer.produce(topic, b"foreign %d" % n)
+    assert producer.flush(30) == 0
+
+
+def as_before_ids(session: Session, job: str) -> None:
+    """The journal as an earlier version wrote it: its plans know no topic id."""
+    plan = session.journal.plan(job)
+    del plan["topic_id"]
+    with sqlite3.connect(session.journal.path) as journal:
+        journal.execute("UPDATE jobs SET plan = ? WHERE id = ?", (json.dumps(plan), job))
+
+
+@pytest.mark.parametrize(("records", "known"), [(20, True), (20, False), (400, True)])
+def test_a_source_made_anew_is_not_taken_for_the_one_planned(
+    kafka: str, sqs_endpoint: str, session: Session, unique: Unique, records: int, known: bool
+) -> None:
+    """Shorter or longer than what was planned: it stops, says what was never sent, and sends nothing foreign."""
+    make_topics(kafka, {(source := unique("src")): 1})
+    fill(kafka, source, 200, 1)
+    with sqs_world.world(sqs_endpoint, unique("replay")) as world:
+        job = paused(session, source, world.name)
+        sent = session.journal.job(job).done
+        remade(kafka, source, records)
+        if not known:
+            as_before_ids(session, job)
+        for _ in range(2):
+            outcome = jobs.resume(session, job)
+            assert (outcome.state, outcome.done, outcome.left) == ("partly", sent, 200 - sent), outcome.lines
+            told = "\n".join(outcome.lines)
+            assert ("made anew" if known else "ends at 20 now") in told
+            assert f"partition 0 offsets {sent} to 199" in told
+            assert "it cannot be resumed" in told
+            assert "job resume" not in told
+        bodies = [m["Body"] for m in world.drain()]
+    assert sorted(map(int, bodies)) == list(range(sent))
+
+
+def test_a_source_made_anew_under_way_stops_the_replay(
+    kafka: str, sqs_endpoint: str, session: Session, unique: Unique
+) -> None:
+    """Also while it runs nothing foreign is sent, and what was not sent is not called done."""
+    make_topics(kafka, {(source := unique("src")): 1})
+    fill(kafka, source, 5_000, 1, pad=2_000)
+    seen = threading.Event()
+
+    def once(progress: Progress) -> None:
+        if progress.done and not seen.is_set():
+            seen.set()
+            remade(kafka, source, 6_000)
+
+    with sqs_world.world(sqs_endpoint, unique("replay")) as world:
+        outcome = replay.run(session, replay.plan(session, source, f"sqs:{world.name}"), on_progress=once)
+        assert outcome.state == "partly", outcome.lines
+        assert outcome.left == 5_000 - outcome.done > 0
+        assert any("made anew" in line for line in outcome.lines), outcome.lines
+        assert not [m["Body"] for m in world.drain() if m["Body"].startswith("foreign")]
+
+
+def test_what_expired_is_named_and_no_resume_is_offered(
+    kafka: str, sqs_endpoint: str, session: Session, unique: Unique
+) -> None:
+    make_topics(kafka, {(source := unique("src")): 1})
+    fill(kafka, source, 200, 1)
+    with sqs_world.world(sqs_endpoint, unique("replay")) as world:
+        job = paused(session, source, world.name)
+        sent = session.journal.job(job).done
+        admin = AdminClient({"bootstrap.servers": kafka})
+        for future in admin.delete_records([TopicPartition(source, 0, 195)]).values():
+            future.result(30)
+        outcome = jobs.resume(session, job)
+        assert (outcome.state, outcome.done, outcome.left) == ("partly", sent, 200 - sent)
+        told = "\n".join(outcome.lines)
+        assert f"offsets {sent} to 194 have gone" in told
+        assert "it cannot be resumed" in told
+        admin.delete_topics([source])[source].result(30)
+        assert "has been deleted" in "\n".join(jobs.resume(session, job).lines)
