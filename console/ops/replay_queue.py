@@ -84,6 +84,8 @@ class _Sending:
         self._position = {r.partition: r.start for r in planned.ranges}
         self._end = {r.partition: r.end for r in planned.ranges}
         self._through = dict(self._position)
+        self._open: dict[str, int] = {}
+        """Records before `_through` that are not known to have arrived, by the unit they are in."""
         self._sent = 0
         self._unselected = self._filter_errors = 0
         self._failed: set[str] = set()
@@ -129,6 +131,8 @@ class _Sending:
             if entry.state in (INTENT, UNSENT):
                 left.append(unit)
         self._through = dict(self._position)
+        for unit in left:
+            self._open[unit.key] = sum(f"{unit.partition}/{at}" not in self._failed for at in unit.open)
         return left
 
     def _redo(self, pool: ThreadPoolExecutor, units: Sequence[Unit]) -> None:
@@ -235,9 +239,9 @@ class _Sending:
         problem = self._send_in_order(pool, units) if self._plan.fifo else self._send_all(pool, units)
         sent = sum(unit.sent for unit in units) - before
         self._sent += sent
+        self._through |= {p: max(at, self._through[p]) for p, at in through.items()}
         if problem is not None:
             raise _Stop(problem)
-        self._through |= {p: max(at, self._through[p]) for p, at in through.items()}
         self._tell()
         self._throttle(sent, began)
 
@@ -318,6 +322,9 @@ class _Sending:
         """Journal how units ended. Not waited for: a line that is lost only makes them ambiguous."""
         entries = []
         for unit in units:
+            self._open.pop(unit.key, None)
+            if unit.open:
+                self._open[unit.key] = len(unit.open)
             if not unit.open:
                 entries.append(unit.entry(SENT))
             elif unit.unknown:
@@ -357,7 +364,8 @@ class _Sending:
         self._on_progress(Progress(self._job, self._sent, len(self._failed), self._plan.total, rate, note))
 
     def _left(self) -> int:
-        return sum(max(0, self._end[p] - self._through[p]) for p in self._end)
+        """Offsets not looked at, and records that were in hand and are not known to have arrived."""
+        return sum(max(0, self._end[p] - self._through[p]) for p in self._end) + sum(self._open.values())
 
     def _unsent(self) -> str:
         """The offsets that no run has come to, for people."""

@@ -144,6 +144,33 @@ def test_filter_limit_cancel_and_resume(kafka: str, sqs_endpoint: str, session: 
     assert set(bodies) <= {n for n in wanted if n % 2}
 
 
+@pytest.mark.parametrize("fifo", [False, True])
+def test_what_is_left_stays_true_over_resumes_that_send_nothing(
+    kafka: str, sqs_endpoint: str, session: Session, unique: Unique, fifo: bool
+) -> None:
+    """Records that were in hand when the queue went away are left, as often as it is tried."""
+    make_topics(kafka, {(source := unique("src")): 2})
+    fill(kafka, source, 200, 2)
+    with sqs_world.world(sqs_endpoint, unique("replay"), fifo=fifo) as world:
+        planned = replay.plan(session, source, f"sqs:{world.name}", rate=100)
+
+        def without_queue(progress: Progress) -> None:
+            if progress.done >= 50:
+                world.client.delete_queue(QueueUrl=planned.url)
+
+        outcome = replay.run(session, planned, on_progress=without_queue)
+        for _ in range(3):
+            assert (outcome.state, outcome.failed) == ("partly", 0), outcome.lines
+            assert outcome.left == 200 - outcome.done > 0
+            assert session.journal.job(outcome.job).left == outcome.left
+            outcome = jobs.resume(session, outcome.job)
+        had = outcome.done
+        sqs_world.create(world.client, world.name)
+        outcome = jobs.resume(session, outcome.job)
+        assert (outcome.state, outcome.done, outcome.left) == ("done", 200, 0), outcome.lines
+        assert len({m["Body"] for m in world.drain()}) == 200 - had
+
+
 # ---------------------------------------------------------------- a source that is another one
 
 
