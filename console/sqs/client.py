@@ -181,9 +181,7 @@ class SqsClient:
             return known
         ends = time.monotonic() + (timeout if timeout is not None else self.timeout)
         try:
-            answer = self.bounded_until(
-                f"find the queue {name!r}", ends, lambda: self.raw().get_queue_url(QueueName=name)["QueueUrl"]
-            )
+            answer = self.bounded_until(f"find the queue {name!r}", ends, lambda: inspect.url_of(self.raw(), name))
         except NotFound:
             raise NotFound(f"no queue named {name!r} in {self._place()}; logq queue list shows what there is") from None
         with self._lock:
@@ -383,7 +381,7 @@ class SqsClient:
             return None
         try:
             name = self._plain(queue.dlq)
-            url = self._urls.get(name) or self.raw().get_queue_url(QueueName=name)["QueueUrl"]
+            url = self._urls.get(name) or inspect.url_of(self.raw(), name)
             return inspect.total(inspect.queue_of(url, inspect.attributes(self.raw(), url), time.time()))
         except Exception as error:
             # The dead-letter queue may be another account's or deleted: its count is unknown, not 0.

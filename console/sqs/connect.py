@@ -79,6 +79,7 @@ def sqs_client(settings: SqsSettings, timeout: float, *, sends: bool = False, me
     """
     client = _client("sqs", settings, timeout, 1 if sends else READ_ATTEMPTS, settings.endpoint_url)
     shorten(client, sends=sends)
+    client.meta.events.register("before-parse.sqs", _require_sqs_answer)
     if meter is not None:
         counting = meter
 
@@ -90,6 +91,21 @@ def sqs_client(settings: SqsSettings, timeout: float, *, sends: bool = False, me
         client.meta.events.register("after-call.sqs.ReceiveMessage", answered)
     sqs: SQSClient = client
     return sqs
+
+
+def _require_sqs_answer(response_dict: Any, **_: Any) -> None:
+    """Raise `ValueError` for a success that SQS never gives, naming what it is; `words` says what to do about it.
+
+    botocore reads any page with status 200 as an empty answer ("no queues" would be a lie), and fails in the middle of
+    its parser where JSON is no object.
+    """
+    if response_dict["status_code"] >= 300:
+        return
+    body = response_dict["body"].lstrip()[:1]
+    if "html" in str(response_dict["headers"].get("content-type", "")) or body == b"<":
+        raise ValueError("a web page")
+    if body not in (b"", b"{"):
+        raise ValueError("no JSON object")
 
 
 def cloudwatch_client(settings: SqsSettings, timeout: float) -> CloudWatchClient:
@@ -258,6 +274,10 @@ def _service_words(error: Any, doing: str, where: str, settings: SqsSettings) ->
         return NotFound(f"cannot {doing}: the queue does not exist; logq queue list shows what there is")
     if name in THROTTLES:
         return Failed(f"cannot {doing}: {where} asks to slow down ({name}); try again in a moment")
+    if 300 <= (status(error) or 0) < 400:
+        return Failed(
+            f"cannot {doing}: {where} sends elsewhere (HTTP {status(error)}), not as SQS; check the endpoint URL"
+        )
     if (status(error) or 0) in (404, 405) or name in ("404", "405", "UnknownOperationException"):
         return Failed(f"cannot {doing}: {where} does not answer as SQS ({name}); check the endpoint URL")
     if (status(error) or 0) >= 500 and page:

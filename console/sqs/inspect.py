@@ -41,15 +41,19 @@ def list_urls(client: SQSClient, prefix: str | None = None) -> Iterator[str]:
     request: dict[str, Any] = {"MaxResults": PAGE, **({"QueueNamePrefix": prefix} if prefix else {})}
     while True:
         page = client.list_queues(**request)
-        kind = str(page.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("content-type", ""))
-        if "html" in kind:
-            # botocore reads any page with status 200 as an empty answer: "no queues" would be a lie.
-            raise ValueError("a web page")
         yield from page.get("QueueUrls", ())
         token = page.get("NextToken")
         if not token:
             return
         request["NextToken"] = token
+
+
+def url_of(client: SQSClient, name: str) -> str:
+    """The URL of a queue. Raises what boto3 raises, `ValueError` for an answer that holds none."""
+    url = client.get_queue_url(QueueName=name).get("QueueUrl")
+    if not url:
+        raise ValueError("no queue URL in it")
+    return url
 
 
 def common_prefix(patterns: Sequence[str]) -> str | None:

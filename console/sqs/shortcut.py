@@ -73,7 +73,7 @@ class _Serializer:
 def _send(endpoint: Any, events: Any, model: Any, params: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """One call, made once: the HTTP response and what it says. Raises botocore's exceptions."""
     http = _roundtrip(endpoint, events, model, params)
-    return http, _parsed(http) or _by_the_model(http, model)
+    return http, _parsed(http) or _by_the_model(http, events, model)
 
 
 def _read(endpoint: Any, events: Any, model: Any, params: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
@@ -91,7 +91,7 @@ def _read(endpoint: Any, events: Any, model: Any, params: dict[str, Any]) -> tup
         return None
     if http.status_code != 200:
         return None
-    return http, _parsed(http) or _by_the_model(http, model)
+    return http, _parsed(http) or _by_the_model(http, events, model)
 
 
 def _roundtrip(endpoint: Any, events: Any, model: Any, params: dict[str, Any]) -> Any:
@@ -115,10 +115,14 @@ def _parsed(http: Any) -> dict[str, Any] | None:
     return parsed
 
 
-def _by_the_model(http: Any, model: Any) -> dict[str, Any]:
+def _by_the_model(http: Any, events: Any, model: Any) -> dict[str, Any]:
     from botocore.endpoint import convert_to_response_dict
     from botocore.parsers import create_parser
 
+    told = convert_to_response_dict(http, model)
+    events.emit(
+        f"before-parse.sqs.{model.name}", operation_model=model, response_dict=told, customized_response_dict={}
+    )
     parser = create_parser(model.service_model.metadata["protocol"])
-    parsed: dict[str, Any] = parser.parse(convert_to_response_dict(http, model), model.output_shape)
+    parsed: dict[str, Any] = parser.parse(told, model.output_shape)
     return parsed

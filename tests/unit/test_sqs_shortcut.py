@@ -13,8 +13,10 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
 from console.config import SqsSettings
+from console.errors import Failed
 from console.sqs import connect
 from console.sqs import send as sending
+from console.sqs.client import SqsClient
 from console.sqs.price import Meter
 
 URL = "http://127.0.0.1/000000000000/q"
@@ -154,6 +156,40 @@ def test_bytes_and_nulls_and_what_is_no_json_are_botocores(server: Server) -> No
     # Half a surrogate pair, which only Python's own JSON reads.
     server.say((200, b'{"Messages": [{"Body": "\\ud800"}]}'))
     assert mine.receive_message(QueueUrl=URL)["Messages"][0]["Body"] == "\ud800"
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ((200, b"<html>no</html>"), r"gave an answer that is not SQS's \(a web page\); check the endpoint URL"),
+        ((200, []), r"gave an answer that is not SQS's \(no JSON object\); check the endpoint URL"),
+        ((200, b"hello"), r"gave an answer that is not SQS's \(no JSON object\); check the endpoint URL"),
+        ((301, b""), r"sends elsewhere \(HTTP 301\), not as SQS; check the endpoint URL"),
+    ],
+)
+def test_an_endpoint_that_is_no_sqs_is_told_by_every_call(server: Server, answer: tuple[int, Any], says: str) -> None:
+    settings = SqsSettings(region="eu-west-1", endpoint_url=server.url)
+    server.say(answer)
+    asked = SqsClient(settings, 5.0)
+    for look in (lambda: asked.url("a"), lambda: asked.queue("a"), lambda: asked.peek("a"), asked.snapshot):
+        with pytest.raises(Failed, match=says):
+            look()
+    mine = client(server, False)
+    for call in (mine.receive_message, mine.get_queue_attributes, mine.purge_queue):
+        with pytest.raises(Exception) as raised:
+            call(QueueUrl=URL)
+        assert re.search(says, str(connect.words(raised.value, "x", settings)))
+    (result,) = sending.send(client(server, True), URL, [sending.Outgoing("0", "x", {})]).values()
+    assert result.fate is not sending.Fate.SENT
+    asked.close()
+
+
+def test_an_answer_without_the_url_that_was_asked_for(server: Server) -> None:
+    server.say((200, {}))
+    asked = SqsClient(SqsSettings(region="eu-west-1", endpoint_url=server.url), 5.0)
+    with pytest.raises(Failed, match=r"not SQS's \(no queue URL in it\); check the endpoint URL"):
+        asked.url("a")
+    asked.close()
 
 
 @pytest.mark.parametrize(("status", "name"), [(400, "AccessDenied"), (400, "ThrottlingException"), (500, "Failure")])
