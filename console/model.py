@@ -233,6 +233,12 @@ class Topic(Struct, frozen=True, gc=False):
         held = [p.end - p.start for p in self.partitions if p.start is not None and p.end is not None]
         return sum(held) if len(held) == len(self.partitions) else None
 
+    @property
+    def max_bytes(self) -> int | None:
+        """`max.message.bytes`, the limit of a batch of records; None when the configuration was not seen."""
+        most = dict(self.config).get("max.message.bytes", "")
+        return int(most) if most.isdigit() else None
+
 
 class KafkaSnapshot(Struct, frozen=True, gc=False):
     """The Kafka side at one moment. `at` is when it was complete (epoch seconds)."""

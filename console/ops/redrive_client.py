@@ -83,7 +83,7 @@ class Engine:
         if planned.to_topic:
             from console.ops.redrive_kafka import TopicSender
 
-            topics = TopicSender(self._kafka(), job)
+            topics = TopicSender(self._kafka(), job, [to.max_size for to in planned.destinations])
         self._carrier = Carrier(self.sqs, self.journal, job, planned, self.ledger, topics)
         self._cancel = cancel
         self._on_progress = on_progress

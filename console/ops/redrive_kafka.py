@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from console.kafka import write
 from console.model import Problem
 from console.ops.redrive_topic_select import JOB_HEADER, ORIGIN_HEADER
-from console.ops.redrive_topic_send import DELIVERY_S, NOT_WRITTEN, REFUSED, name_of
+from console.ops.redrive_topic_send import DELIVERY_S, NOT_WRITTEN, REFUSED, batch_bytes, name_of
 from console.sqs.receive import as_bytes
 from console.sqs.send import Fate, Outgoing, Result
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from console.kafka.client import KafkaClient
 
 TRACE_HEADER = "AWSTraceHeader"
-DEFAULT_MAX_BYTES = 1_048_588
-"""max.message.bytes of a topic that does not set it (Kafka's documentation of topic configurations)."""
 
 _FOR_GOOD = frozenset({"TOPIC_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED"})
 
@@ -33,9 +31,11 @@ _FOR_GOOD = frozenset({"TOPIC_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAIL
 class TopicSender:
     """Sends messages of one job to topics; used by all workers at once, they share the producer."""
 
-    def __init__(self, client: KafkaClient, job: str) -> None:
+    def __init__(self, client: KafkaClient, job: str, limits: Sequence[int | None]) -> None:
+        """`limits` is what the topics take (`max.message.bytes`), None where that could not be seen."""
         self._client = client
         self._job = job
+        self._batch_bytes = batch_bytes(limits)
         self._lock = threading.Lock()
         self._producer: Producer | None = None
 
@@ -69,6 +69,7 @@ class TopicSender:
                     allow_auto_create_topics="false",
                     delivery_timeout_ms=str(round(DELIVERY_S * 1000)),
                     linger_ms="5",
+                    batch_size=str(self._batch_bytes),
                     message_max_bytes="100000000",
                     acks="all",
                     enable_idempotence="true",

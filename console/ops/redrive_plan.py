@@ -317,17 +317,14 @@ def _whole(queue: Queue, name: str) -> int | None:
 
 
 def _topic(session: Session, name: str) -> Destination:
-    from console.ops.redrive_kafka import DEFAULT_MAX_BYTES
-
     topic = session.require_kafka().topic(name)
     if topic.internal:
         raise UsageError(f"{name} is a topic of Kafka's own; messages cannot go there")
-    most = dict(topic.config).get("max.message.bytes")
     return Destination(
         name,
         "",
         "",
-        max_size=int(most) if most and most.isdigit() else DEFAULT_MAX_BYTES,
+        max_size=topic.max_bytes,
         kind="topic",
         ends=tuple((p.partition, p.end) for p in topic.partitions if p.end is not None),
     )

@@ -176,7 +176,9 @@ class _Run:
     def send_all(self) -> None:
         """Send what is selected and not sent, batch by batch, until the end, a cancel, the canary or what is fatal."""
         planned, journal = self.planned, self.session.journal
-        sender = Sender(self.session.require_kafka(), journal, self.job)
+        client = self.session.require_kafka()
+        limits = [client.topic(to.name).max_bytes for to in planned.destinations]
+        sender = Sender(client, journal, self.job, limits)
         size = BATCH if planned.rate is None else max(1, min(BATCH, int(planned.rate / 2)))
         began, here = time.monotonic(), self.done
         marks_at: deque[tuple[float, int]] = deque([(began, here)], _RATE_WINDOW)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 DELIVERY_S = 30.0
 """How long a record may take to be acknowledged before its fate is called unknown."""
 
+_BATCH_BYTES = 200_000
+
 # The broker's answers that speak of the one record: it was not written and never will be.
 REFUSED = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_MSG", "INVALID_RECORD", "INVALID_TIMESTAMP", "POLICY_VIOLATION"})
 # Those that a record can only get for what it was sent together with.
@@ -51,8 +53,10 @@ NOT_WRITTEN = frozenset(
 class Sender:
     """One producer and the journal's entries of one job; for one thread."""
 
-    def __init__(self, client: KafkaClient, journal: Journal, job: str) -> None:
+    def __init__(self, client: KafkaClient, journal: Journal, job: str, limits: Sequence[int | None]) -> None:
+        """`limits` is what the destinations take (`max.message.bytes`), None where that could not be seen."""
         self._client = client
+        self._batch_bytes = batch_bytes(limits)
         self._journal = journal
         self._job = job
         self._producer: Producer | None = None
@@ -107,7 +111,7 @@ class Sender:
                 allow_auto_create_topics="false",
                 delivery_timeout_ms=str(round(DELIVERY_S * 1000)),
                 linger_ms="5",
-                batch_size="200000",
+                batch_size=str(self._batch_bytes),
                 message_max_bytes="100000000",
                 acks="all",
                 enable_idempotence="true",
@@ -145,6 +149,15 @@ class Sender:
     def _entry(self, chosen: Chosen, state: str) -> Entry:
         data = {"timestamp": milliseconds(chosen.message), "to": chosen.to, "partition": chosen.partition}
         return Entry(chosen.message.id, state, data=json.dumps(data).encode())
+
+
+def batch_bytes(limits: Sequence[int | None]) -> int:
+    """How large a producer's batches may be for topics that take so much: their limit holds for a whole batch.
+
+    librdkafka does not split one that is refused, and each record of it would be called too large. Where a limit is
+    not known (None) each record goes alone.
+    """
+    return max(1, min([_BATCH_BYTES, *(limit or 1 for limit in limits)]))
 
 
 def name_of(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -137,6 +138,20 @@ def test_a_topic_that_is_not_there_is_told_before_anything_happens(session: Sess
     with pytest.raises(UsageError, match="of Kafka"):
         redrive.plan(session, world.dlq, to="kafka:__consumer_offsets", engine="native")
     assert world.counts(world.dlq_url) == (1, 0)
+
+
+def test_a_topic_that_takes_small_batches_gets_all_that_fits_each(
+    session: Session, world: World, kafka: str, unique: Names
+) -> None:
+    """The limit of a topic holds for a whole batch: messages that fit one by one must not fail together."""
+    small = unique("small")
+    make_topics(kafka, {small: 3}, **{"max.message.bytes": "65536"})
+    # Not to be compressed: what a batch holds is measured as it is sent.
+    sent = [json.dumps({"n": n, "pad": secrets.token_hex(6_000)}) for n in range(40)]
+    world.fill(sent)
+    outcome = redrive.run(session, redrive.plan(session, world.dlq, to=f"kafka:{small}"))
+    assert (outcome.state, outcome.done, outcome.failed, outcome.left) == ("done", 40, 0, 0), outcome
+    assert Counter(record.value().decode() for record in read(kafka, small)) == Counter(sent)
 
 
 # ---------------------------------------------------------------- edits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from confluent_kafka import Producer
 from dead_letters import World, arrived, plan, spring
 from kafka_client import make_topic, remake_topic
 from msgspec import structs
+from replay_world import make_topics
 
 from console.config import KafkaSettings, Settings
 from console.errors import NotFound, Refused, UsageError
@@ -75,6 +77,24 @@ def test_back_to_where_they_came_from_and_never_twice(session: Session, world: W
     receipt = jobs.receipt(session, outcome.job, "jsonl")
     sent = [json.loads(line) for line in receipt.splitlines() if '"entry"' in line]
     assert len(sent) == 60 and all(e["new_id"].startswith(f"{world.name}/") for e in sent)
+
+
+def test_a_topic_that_takes_small_batches_gets_all_that_fits_each(session: Session, kafka: str, unique: Unique) -> None:
+    """The limit of a topic holds for a whole batch: records that fit one by one must not fail together."""
+    name = unique("small")
+    make_topics(kafka, {name: 1}, **{"max.message.bytes": "65536"})
+    make_topic(kafka, f"{name}.DLT", 1)
+    producer = Producer({"bootstrap.servers": kafka})
+    values = [secrets.token_bytes(12_000) for _ in range(40)]
+    for value in values:
+        producer.produce(f"{name}.DLT", value, headers=spring(name, 0, 0, "bad total"))
+    assert producer.flush(60) == 0
+    outcome = redrive.run(session, plan(session, f"{name}.DLT", to=f"kafka:{name}"))
+    assert (outcome.state, outcome.done, outcome.failed) == ("done", 40, 0), outcome
+    seen = Consumer({"bootstrap.servers": kafka, "group.id": "x"})
+    seen.assign([TopicPartition(name, 0, 0)])
+    assert [m.value() for m in seen.consume(40, 30)] == values
+    seen.close()
 
 
 def test_attention_is_for_what_was_not_redriven(session: Session, world: World, kafka: str) -> None:
