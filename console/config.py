@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from console.errors import UsageError
 
 DEFAULT_TIMEOUT = 10.0
-_SECRET = re.compile(r"password|secret|token|\.key$|key\.pem|private", re.IGNORECASE)
+_SECRET = re.compile(r"password|secret|token|\.key$|key\.pem|private|jaas|credentials", re.IGNORECASE)
 
 
 class KafkaSettings(Struct, frozen=True):
@@ -47,6 +47,17 @@ class SqsSettings(Struct, frozen=True):
         return self.name or self.endpoint_url or self.region or ""
 
 
+class Given(Struct, frozen=True):
+    """What a call said beside its profile: the profile alone would lead elsewhere. `properties` hold no secrets."""
+
+    config_file: Path | None = None
+    bootstrap: str | None = None
+    properties: Mapping[str, str] = {}
+    region: str | None = None
+    aws_profile: str | None = None
+    endpoint_url: str | None = None
+
+
 class Settings(Struct, frozen=True):
     """Everything one run of logq needs to know about where it is and what it may do. Times are seconds."""
 
@@ -60,6 +71,7 @@ class Settings(Struct, frozen=True):
     stall_seconds: float = 30.0
     dead_letter_topics: tuple[str, ...] = ()
     theme: str | None = None
+    given: Given = Given()
     state_dir: Path = field(default_factory=lambda: default_state_dir())
 
     @property
@@ -87,9 +99,15 @@ def default_state_dir() -> Path:
     return Path(given) if given else Path(platformdirs.user_state_dir("logq", appauthor=False))
 
 
+def is_secret(key: str) -> bool:
+    """Whether a property of that name holds a secret, which is never printed."""
+    return _SECRET.search(key) is not None
+
+
 def with_overrides(
     settings: Settings,
     *,
+    config_file: Path | None = None,
     bootstrap: str | None = None,
     properties: Mapping[str, str] | None = None,
     region: str | None = None,
@@ -103,7 +121,7 @@ def with_overrides(
     """Settings with a command's options on top; an SQS option alone is enough to have an SQS side.
 
     Of a profile with several SQS connections an address makes one again: that one. `queues` and `queue_tags` limit what
-    every connection lists.
+    every connection lists. `config_file` is where the profile came from, when that is not the default place.
 
     `read_only` only ever adds: an option cannot make a read-only profile writable. Raises `UsageError` when `-X` is
     given without any Kafka side.
@@ -138,6 +156,14 @@ def with_overrides(
         kafka=kafka,
         sqs=sqs,
         sqs_more=more,
+        given=Given(
+            config_file=config_file,
+            bootstrap=bootstrap,
+            properties={key: value for key, value in (properties or {}).items() if not is_secret(key)},
+            region=region,
+            aws_profile=aws_profile,
+            endpoint_url=endpoint_url,
+        ),
         read_only=settings.read_only or read_only,
         timeout=timeout if timeout is not None else settings.timeout,
     )
@@ -147,7 +173,7 @@ def redacted(settings: Settings) -> dict[str, Any]:
     """The settings as plain values to print: secrets are `"(hidden)"`."""
     kafka = settings.kafka and {
         "bootstrap": settings.kafka.bootstrap,
-        "properties": {k: "(hidden)" if _SECRET.search(k) else v for k, v in sorted(settings.kafka.properties.items())},
+        "properties": {k: "(hidden)" if is_secret(k) else v for k, v in sorted(settings.kafka.properties.items())},
     }
     sqs = [
         {

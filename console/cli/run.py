@@ -58,6 +58,11 @@ class Run:
         given = self._given.get("config_file")
         return Path(given).expanduser() if given else default_config_path()
 
+    def _config_named(self) -> Path | None:
+        """The config file as a line in another shell has to name it; None for the platform's default."""
+        named = self._given.get("config_file") or os.environ.get("LOGQ_CONFIG")
+        return self.config_path.absolute() if named else None
+
     @property
     def settings(self) -> Settings:
         """The settings, whether or not they name a side. Raises `UsageError` (`NotFound`) for what makes no sense."""
@@ -119,6 +124,7 @@ class Run:
         read_only = bool(given.get("read_only")) or environ.get("LOGQ_READ_ONLY", "").strip().lower() not in _NO
         return with_overrides(
             settings,
+            config_file=self._config_named(),
             bootstrap=bootstrap,
             properties=given.get("properties"),
             region=aws["region"],

@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
-import re
 import shlex
+from collections.abc import Mapping
 
-from console.config import Settings
-
-_SECRET = re.compile(r"password|secret|token|\.key$|key\.pem|private|jaas|credentials", re.IGNORECASE)
+from console.config import Settings, is_secret
 
 
 def command_line(settings: Settings, *words: str) -> str:
     """`logq`, what says where to connect, and `words`, quoted for a shell. Secrets in `-X` are left out.
 
-    A profile is named; without one the addresses are spelt out.
+    A profile is named, with what was given beside it; without one the addresses are spelt out.
     """
-    parts = ["logq"]
-    if settings.profile:
-        parts += ["-p", settings.profile]
-    else:
-        if settings.kafka is not None:
-            parts += ["-b", settings.kafka.bootstrap]
-            for key, value in sorted(settings.kafka.properties.items()):
-                if not _SECRET.search(key):
-                    parts += ["-X", f"{key}={value}"]
-        if settings.sqs is not None:
-            for option, address in (
-                ("--region", settings.sqs.region),
-                ("--aws-profile", settings.sqs.aws_profile),
-                ("--endpoint-url", settings.sqs.endpoint_url),
-            ):
-                if address:
-                    parts += [option, address]
+    parts = ["logq", *(_beside_profile(settings) if settings.profile else _addresses(settings))]
     return " ".join(shlex.quote(part) for part in (*parts, *words))
+
+
+def _beside_profile(settings: Settings) -> list[str]:
+    """The profile, and whatever bends it: without that the same line would reach another cluster."""
+    given = settings.given
+    file = None if given.config_file is None else str(given.config_file)
+    return [
+        *_options(("--config", file), ("-p", settings.profile), ("-b", given.bootstrap)),
+        *_properties(given.properties),
+        *_aws(given.region, given.aws_profile, given.endpoint_url),
+    ]
+
+
+def _addresses(settings: Settings) -> list[str]:
+    parts: list[str] = []
+    if settings.kafka is not None:
+        parts += [*_options(("-b", settings.kafka.bootstrap)), *_properties(settings.kafka.properties)]
+    if settings.sqs is not None:
+        parts += _aws(settings.sqs.region, settings.sqs.aws_profile, settings.sqs.endpoint_url)
+    return parts
+
+
+def _properties(properties: Mapping[str, str]) -> list[str]:
+    return [w for key, value in sorted(properties.items()) if not is_secret(key) for w in ("-X", f"{key}={value}")]
+
+
+def _aws(region: str | None, profile: str | None, url: str | None) -> list[str]:
+    return _options(("--region", region), ("--aws-profile", profile), ("--endpoint-url", url))
+
+
+def _options(*options: tuple[str, str | None]) -> list[str]:
+    return [word for option, value in options if value for word in (option, value)]
