@@ -127,6 +127,11 @@ class GroupPartition(Struct, frozen=True, gc=False):
         return behind if behind > 0 else 0
 
     @property
+    def unseen(self) -> bool:
+        """Whether its lag is unknown because something could not be seen (not: because there is no commit)."""
+        return (self.committed is not None or self.problem is not None) and self.lag is None
+
+    @property
     def lost(self) -> int | None:
         """Records that expired before the group read them: max(0, log start - committed); None when unknown."""
         committed, start = self.committed, self.start
@@ -181,19 +186,29 @@ class Group(Struct, frozen=True, gc=False):
 
     @property
     def lag_seconds(self) -> float | None:
-        """The largest time behind of any partition, seconds; None when unknown."""
-        worst = self._slowest()
-        return worst.lag_seconds if worst else None
+        """How far behind the slowest partition is, seconds, or at least is; None when unknown."""
+        return self._slowest()[0]
 
     @property
     def lag_seconds_source(self) -> LagSource | None:
-        """The tier the worst partition's time behind came from."""
-        worst = self._slowest()
-        return worst.lag_seconds_source if worst else None
+        """The tier of `lag_seconds`: `lower_bound` where a partition that may be further behind is not known."""
+        return self._slowest()[1]
 
-    def _slowest(self) -> GroupPartition | None:
-        timed = [p for p in self.partitions or () if p.lag_seconds is not None]
-        return max(timed, key=lambda p: p.lag_seconds or 0.0) if timed else None
+    @property
+    def unseen(self) -> int:
+        """How many partitions are not counted in `lag`, because their commit or their log could not be seen."""
+        return sum(1 for p in self.partitions or () if p.unseen)
+
+    def _slowest(self) -> tuple[float | None, LagSource | None]:
+        partitions = self.partitions or ()
+        timed = [p for p in partitions if p.lag_seconds is not None]
+        if not timed:
+            return None, None
+        worst = max(timed, key=lambda p: p.lag_seconds or 0.0)
+        if len(timed) < len(partitions) and any(p.lag_seconds is None and (p.unseen or p.lag) for p in partitions):
+            # Being at the end of one partition says nothing of another.
+            return (worst.lag_seconds, "lower_bound") if worst.lag_seconds else (None, None)
+        return worst.lag_seconds, worst.lag_seconds_source
 
 
 class TopicPartition(Struct, frozen=True, gc=False):
