@@ -230,7 +230,7 @@ def reset_group(
     if export:
         write(reset.csv(plan))
         return
-    idle = f"nothing to do: {plan.idle}" if plan.idle else ""
+    idle = f"nothing to do: {plan.idle}" if plan.idle and not plan.untouched else ""
     change = Change(reset.view(plan), reset.to_json(plan), how.job(session, plan), idle)
     raise click.exceptions.Exit(carry_out(run, change, execute, yes))
 

@@ -279,7 +279,7 @@ def undo_job(
         reset.view(plan),
         reset.to_json(plan),
         how.job(session, plan),
-        idle=f"nothing to do: {plan.idle}" if plan.idle else "",
+        idle=f"nothing to do: {plan.idle}" if plan.idle and not plan.untouched else "",
     )
     raise click.exceptions.Exit(carry_out(run, change, execute, yes))
 

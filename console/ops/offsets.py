@@ -117,7 +117,8 @@ def _integer(value: str, option: str, least: int) -> int:
 @dataclass(frozen=True, slots=True)
 class Position:
     """A partition as it was seen before a reset. `timed` is the offset at the strategy's time (None: no record that
-    late), `problem` says why something could not be seen, `remark` what is special about its commit.
+    late), `problem` says why something could not be seen, `remark` what is special about its commit. `gone`: there is
+    no such partition any more.
     """
 
     topic: str
@@ -128,6 +129,7 @@ class Position:
     timed: int | None = None
     problem: str = ""
     remark: str = ""
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ class ResetEntry:
 
     `records` will be read again, `skipped` will not be read; None when unknown (no commit: what was read before is not
     known). Times are those of the records at the two offsets, epoch seconds. `unseen`: it is left alone because its log
-    or its commit could not be seen.
+    or its commit could not be seen, `gone`: because there is no such partition any more.
     """
 
     topic: str
@@ -151,6 +153,7 @@ class ResetEntry:
     old_time: float | None = None
     new_time: float | None = None
     unseen: bool = False
+    gone: bool = False
 
 
 def entry(position: Position, strategy: Strategy) -> ResetEntry:
@@ -161,7 +164,7 @@ def entry(position: Position, strategy: Strategy) -> ResetEntry:
     old, start, end = position.committed, position.start, position.end
     if position.problem or start is None or end is None:
         why = position.problem or "left alone: its log could not be seen"
-        return replace(_unchanged(position, why), unseen=True)
+        return replace(_unchanged(position, why), unseen=not position.gone, gone=position.gone)
     notes = ([position.remark] if position.remark else []) + _standing(old, start, end)
     new = _target(position, strategy, start, end, notes.append)
     if new is None:

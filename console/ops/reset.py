@@ -59,8 +59,8 @@ def run(
     """
     require_writable(session.settings, f"reset group {plan.group}")
     if not plan.changes:
-        left = len(plan.unseen)
-        return Outcome("", "failed" if left else "done", 0, 0, left, (replace(plan, armed=False).idle,), plan.unseen)
+        left = len(plan.untouched)
+        return Outcome("", "failed" if left else "done", 0, 0, left, (replace(plan, armed=False).idle,), plan.untouched)
     place = place_of(session)
     changes, raised = revalidated(session, plan.group, plan.changes, plan.create)
     job = session.journal.create_job(
@@ -75,7 +75,7 @@ def run(
         # With the job, in one transaction: whatever ends this process, a reset that began can be undone.
         entries=[_saved(e, SAVED) for e in changes],
     )
-    return _apply(session, plan.group, changes, job, cancel, on_progress, raised, reread, plan.unseen)
+    return _apply(session, plan.group, changes, job, cancel, on_progress, raised, reread, plan.untouched)
 
 
 def run_when_empty(
@@ -153,7 +153,7 @@ def _apply(
     on_progress: OnProgress | None,
     raised: tuple[str, ...],
     reread: float,
-    unseen: tuple[Problem, ...] = (),
+    untouched: tuple[Problem, ...] = (),
 ) -> Outcome:
     journal = session.journal
     report = on_progress or _ignore
@@ -176,7 +176,7 @@ def _apply(
     except BaseException as error:
         journal.finish(job.id, "interrupted", note=str(error) or type(error).__name__)
         raise
-    outcome = _judged(session, group, changes, refused, read, job.id, cancel.is_set(), second, unseen)
+    outcome = _judged(session, group, changes, refused, read, job.id, cancel.is_set(), second, untouched)
     outcome = structs.replace(outcome, done=outcome.done + before, lines=(*raised, *outcome.lines))
     state = journal.finish(
         job.id,
@@ -262,9 +262,9 @@ def _judged(
     job: str,
     stopped: bool,
     second: Second,
-    unseen: tuple[Problem, ...],
+    untouched: tuple[Problem, ...],
 ) -> Outcome:
-    """The outcome, from what was read back and from the second look. With partitions unseen not all of it is done."""
+    """The outcome, from what was read back and from the second look. With some untouched not all of it is done."""
     done = 0
     problems: list[Problem] = list(second.lost.values())
     for e in changes:
@@ -294,16 +294,27 @@ def _judged(
         lines.append(f"{plural(left, 'partition')} not reached before it was stopped")
     if failed > lost or left:
         lines.append(f"resume: {command_line(session.settings, 'job', 'resume', job, '--execute')}")
-    if unseen:
-        many = f"{plural(len(unseen), 'partition')} left alone that could not be seen"
-        lines.append(f"{many}: {unseen[0].message}; reset the group again when they can")
+    lines += _untouched_lines(untouched)
     if done and any(e.old is not None for e in changes):
         lines += [_undo_line(session, job), f"without logq: {tool_command(session, group, job)}"]
-    whole = done == len(changes) and not unseen
+    whole = done == len(changes) and not untouched
     state: JobState = "done" if whole else "partly" if done else "failed"
     if stopped and left:
         state = "cancelled"
-    return Outcome(job, state, done, failed, left + len(unseen), tuple(lines), (*problems, *unseen))
+    return Outcome(job, state, done, failed, left + len(untouched), tuple(lines), (*problems, *untouched))
+
+
+def _untouched_lines(untouched: Sequence[Problem]) -> list[str]:
+    """What is said about partitions that were left alone, and why."""
+    lines = []
+    unseen, gone = ([p for p in untouched if p.code == code] for code in ("UNSEEN", "GONE"))
+    if unseen:
+        many = f"{plural(len(unseen), 'partition')} left alone that could not be seen"
+        lines.append(f"{many}: {unseen[0].message}; reset the group again when they can")
+    if gone:
+        named = ", ".join([*(p.where for p in gone[:4]), *(["…"] if len(gone) > 4 else [])])
+        lines.append(f"{plural(len(gone), 'partition')} {gone[0].message} ({named})")
+    return lines
 
 
 def _undo_line(session: Session, job: str) -> str:
@@ -318,6 +329,7 @@ def plan_undo(session: Session, job_id: str, armed: bool = False) -> ResetPlan:
 
     Partitions that had no commit before stay where the reset put them: a commit cannot say "none". Raises `NotFound`,
     `UsageError` when the job is no reset or replaced nothing, `Refused` when it was done on another cluster.
+    Partitions that are no more are left alone.
     """
     journal = session.journal
     job = _reset_job(session, job_id)

@@ -67,14 +67,23 @@ class ResetPlan:
         """Why there is nothing to do now, "" when there is (an armed plan is made again)."""
         if self.changes or self.armed:
             return ""
-        if self.unseen:
-            return f"{plural(len(self.unseen), 'partition')} could not be seen: {self.unseen[0].message}"
+        if self.untouched:
+            first = self.untouched[0]
+            why = f"could not be seen: {first.message}" if first.code == "UNSEEN" else first.message
+            return f"{plural(len(self.untouched), 'partition')} {why}"
         return "every partition is where " + ("it was before" if self.undoes else "the plan wants it")
 
     @property
-    def unseen(self) -> tuple[Problem, ...]:
-        """Why partitions are left alone that could not be seen: a plan that is carried out has not done all of them."""
-        return tuple(Problem(f"{e.topic} partition {e.partition}", "UNSEEN", e.note) for e in self.entries if e.unseen)
+    def untouched(self) -> tuple[Problem, ...]:
+        """Why partitions are left alone that could not be seen (UNSEEN) or are no more (GONE).
+
+        A plan that is carried out has not done all of them.
+        """
+        return tuple(
+            Problem(f"{e.topic} partition {e.partition}", "GONE" if e.gone else "UNSEEN", e.note)
+            for e in self.entries
+            if e.unseen or e.gone
+        )
 
 
 def plan(
@@ -89,12 +98,12 @@ def plan(
     """What resetting `group` would do to each partition: all it has committed and those added since, or `selection`.
 
     Raises `NotFound` for an unknown group (unless `create`), topic or partition, `Refused` for share and streams
-    groups, `UsageError` when there is nothing to reset, `Unreachable`.
+    groups, `UsageError` when there is nothing to reset, `Unreachable`. An undo leaves alone what is no more.
     """
     seen = group_now(session, group, create)
     if foreign := reset_refusal(seen.type):
         raise Refused(f"group {group!r} is a {seen.type} group: {foreign}")
-    positions = _positions(session, seen, strategy, selection)
+    positions = _positions(session, seen, strategy, selection, undoes is not None)
     if not positions:
         raise UsageError(f"group {group!r} has no commits to start from: name topics with --topic TOPIC")
     problems = list(seen.problems)
@@ -156,7 +165,9 @@ def _topic_options(selection: Selection) -> list[str]:
     return options
 
 
-def _positions(session: Session, group: Group, strategy: Strategy, selection: Selection) -> list[Position]:
+def _positions(
+    session: Session, group: Group, strategy: Strategy, selection: Selection, undoing: bool
+) -> list[Position]:
     known = {
         (p.topic, p.partition): Position(
             p.topic, p.partition, p.committed, p.start, p.end, problem=p.problem.message if p.problem else ""
@@ -176,21 +187,45 @@ def _positions(session: Session, group: Group, strategy: Strategy, selection: Se
             held.add(partition)
     found: list[Position] = []
     for topic in sorted(wanted):
-        found += _topic_positions(session, topic, wanted[topic], known)
+        try:
+            found += _topic_positions(session, topic, wanted[topic], known, undoing)
+        except NotFound as error:
+            if selection or strategy.kind != "from-file":
+                raise
+            raise NotFound(
+                f"{error}; take its lines out of {strategy.text or 'the file'}, or name what to reset with --topic"
+            ) from None
     return found
 
 
 def _topic_positions(
-    session: Session, name: str, wanted: set[int] | None, known: Mapping[TopicPartition, Position]
+    session: Session,
+    name: str,
+    wanted: set[int] | None,
+    known: Mapping[TopicPartition, Position],
+    undoing: bool,
 ) -> list[Position]:
-    """The wanted partitions of one topic; those the group never committed come from the topic itself."""
+    """The wanted partitions of one topic; those the group never committed come from the topic itself.
+
+    Raises `NotFound` for what the cluster does not have; when undoing, that comes back as gone.
+    """
     held = {partition: position for (topic, partition), position in known.items() if topic == name}
+    missed = ""
     if wanted is None or not wanted <= held.keys():
-        for p in session.require_kafka().topic(name).partitions:
+        try:
+            partitions = session.require_kafka().topic(name).partitions
+        except NotFound:
+            if not undoing:
+                raise
+            partitions, missed = (), "left alone: the topic is no more"
+        for p in partitions:
             reason = p.problem.message if p.problem else ""
             held.setdefault(p.partition, Position(name, p.partition, None, p.start, p.end, problem=reason))
     missing = (wanted or set()) - held.keys()
-    if missing:
+    if missing and undoing:
+        why = missed or f"left alone: the topic has only {plural(len(held), 'partition')} now"
+        held |= {p: Position(name, p, None, None, None, problem=why, gone=True) for p in missing}
+    elif missing:
         raise NotFound(
             f"topic {name!r} has no partition {', '.join(map(str, sorted(missing)))}; it has {len(held)}, from 0"
         )

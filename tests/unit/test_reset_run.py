@@ -51,9 +51,10 @@ class Kafka:
         return Group("billing", type="classic", state=state, members=self.members, partitions=partitions)
 
     def topic(self, name: str) -> Topic:
-        if name != "orders":
+        held = sorted(key for key in self.start if key[0] == name)
+        if not held:
             raise NotFound(f"no topic {name}")
-        return Topic(name, tuple(TopicPartition(p, start=self.start[t, p], end=100) for t, p in sorted(self.start)))
+        return Topic(name, tuple(TopicPartition(p, start=self.start[t, p], end=100) for t, p in held))
 
     def record_times(self, positions: Mapping[Key, int]) -> dict[Key, float | None]:
         return {key: float(offset) for key, offset in positions.items()}
@@ -141,6 +142,35 @@ def test_a_partition_that_could_not_be_seen_makes_it_partly(kafka: Kafka, sessio
     again = apply(session)
     assert (again.state, again.left) == ("failed", 1), "what is left is not where the plan wants it"
     assert "could not be seen" in again.lines[0]
+
+
+def test_an_undo_leaves_alone_what_is_no_more_and_brings_back_the_rest(kafka: Kafka, session: Session) -> None:
+    kafka.commits["old", 0] = 20
+    kafka.start["old", 0] = 10
+    job = apply(session).job
+    del kafka.commits["old", 0], kafka.start["old", 0]  # a topic that is deleted takes its commits along
+    for p in (3, 4):
+        kafka.commits.pop(("orders", p))
+        del kafka.start["orders", p]
+    plan = reset.plan_undo(session, job)  # type: ignore[arg-type]
+    notes = {(e.topic, e.partition): e.note for e in plan.entries if e.new is None}
+    assert notes == {
+        ("old", 0): "left alone: the topic is no more",
+        ("orders", 3): "left alone: the topic has only 3 partitions now",
+    }
+    outcome = reset.undo(session, job, threading.Event())  # type: ignore[arg-type]
+    assert (outcome.state, outcome.done, outcome.left) == ("partly", 3, 2)
+    assert {p.code for p in outcome.problems} == {"GONE"}
+    assert kafka.commits == {("orders", 0): 50, ("orders", 1): 51, ("orders", 2): 52}
+    assert any("2 partitions left alone" in line and "old partition 0" in line for line in outcome.lines)
+
+
+def test_a_file_with_a_topic_that_is_not_there_is_an_error_that_names_the_way_out(session: Session) -> None:
+    strategy = Strategy("from-file", text="f.csv", offsets={("orders", 0): 20, ("typo", 0): 3})
+    with pytest.raises(NotFound, match=r"no topic typo.*take its lines out of f\.csv.*--topic"):
+        reset.plan(session, "billing", strategy)  # type: ignore[arg-type]
+    plan = reset.plan(session, "billing", strategy, [("orders", (0,))])  # type: ignore[arg-type]
+    assert [e.new for e in plan.changes] == [20]
 
 
 def test_a_refused_partition_is_partly_with_its_reason(kafka: Kafka, session: Session) -> None:
