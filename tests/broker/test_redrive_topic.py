@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from cli_program import logq
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from dead_letters import World, arrived, plan, spring
 from kafka_client import make_topic, remake_topic
 from msgspec import structs
