@@ -18,7 +18,7 @@ from console.kafka import marks
 from console.kafka.copy_calls import CALL_S, Broken, Calls, Fenced, Lost
 from console.kafka.copy_group import Copy, close, member, transactional
 from console.kafka.copy_lines import place_of
-from console.kafka.copy_refused import Refusal, expired, gone, missing, refusal, uncopied
+from console.kafka.copy_refused import Gap, Refusal, expired, gone, missing, refusal, uncopied
 from console.kafka.marks import Mark
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class Copier:
         if not partitions or not self._calls.again(look, "read the position", here=True):
             return {}
         if lost := set(partitions) - found.keys():
-            raise Failed(
+            raise Gap(
                 f"the group {self._copy.group} has lost its position in partition {min(lost)} (deleted, or expired): "
                 "going on could double records; look at what the destination holds and plan a new replay"
             )

@@ -51,14 +51,18 @@ def missing() -> tuple[int, ...]:
     return (KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART)
 
 
+class Gap(Failed):
+    """Records or positions are missing that no later run can find again: a resume would end the same."""
+
+
 def uncopied(which: str, why: str) -> Failed:
     """A record that the destination will never take."""
     return Failed(f"{which} cannot be copied: {why}; leave it out with --where, or change the destination")
 
 
-def expired(what: str) -> Failed:
+def expired(what: str) -> Gap:
     """Records of the range that the source does not hold any more."""
-    return Failed(
+    return Gap(
         f"{what} has gone: the log start has moved past it, and a gap is no copy; what was copied stays, plan the rest "
         "as a new replay"
     )

@@ -296,6 +296,8 @@ def _note(journal: Journal, job: str, planned: ReplayPlan, marks: Mapping[int, M
 def _outcome(
     session: Session, job: str, planned: ReplayPlan, copier: Copier | None, done: bool, error: LogqError | None
 ) -> Outcome:
+    from console.kafka.copy_refused import Gap
+
     marks = copier.marks if copier is not None else {}
     copied = sum(mark.copied for mark in marks.values())
     left: int | None = 0 if done else sum(mark.left for mark in marks.values())
@@ -314,7 +316,7 @@ def _outcome(
     if tombstones:
         lines.append(f"{plural(tombstones, 'tombstone')} among them")
     if planned.picks and done and (gone := (planned.total or 0) - copied) > 0 and planned.where is None:
-        lines.append(f"{plural(gone, 'picked record')} had gone (compacted away) and could not be copied")
+        lines.append(f"{plural(gone, 'picked record')} held no committed record (aborted, a marker, compacted away)")
     if unselected and planned.where is not None:
         also = f" ({count(failed_filter)} because the filter could not be applied)" if failed_filter else ""
         lines.append(f"{plural(unselected, 'record')} not selected by the filter{also}")
@@ -328,7 +330,8 @@ def _outcome(
         )
     if not done:
         lines.append("how much is left was not told" if left is None else f"{plural(left, planned.unit)} left")
-        lines.append(f"resume: {command_line(session.settings, 'job', 'resume', job, '--execute')}")
+        if not isinstance(error, Gap):
+            lines.append(f"resume: {command_line(session.settings, 'job', 'resume', job, '--execute')}")
     else:
         lines.append(f"logq job receipt {job} proves it; it cannot be undone")
     state: JobState = "done" if done else "cancelled" if error is None else "partly" if copied else "failed"
