@@ -76,6 +76,11 @@ def parse_edit(
         tuple(_pair(typed, "--set-header-cel", "CEL") for typed in computed),
         where,
     )
+    for typed in (*edit.drop, *(part for pair in (*edit.texts, *edit.computed) for part in pair), where or ""):
+        try:
+            typed.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{typed!r} is not UTF-8: a header's name and text are") from None
     for name in edit.drop:
         if not name or "*" in name[:-1]:
             raise UsageError(
@@ -108,7 +113,7 @@ class Editor:
         """Compile it. Raises `UsageError` for what is not CEL."""
         self._names = frozenset(name for name in edit.drop if not name.endswith("*"))
         self._beginnings = tuple(name[:-1] for name in edit.drop if name.endswith("*"))
-        self._texts = tuple((name, text.encode("utf-8", "surrogateescape")) for name, text in edit.texts)
+        self._texts = tuple((name, text.encode()) for name, text in edit.texts)
         self._computed = tuple(
             (name, RecordExpression(cel, f"--set-header-cel {name}=")) for name, cel in edit.computed
         )

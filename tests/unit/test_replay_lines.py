@@ -121,6 +121,13 @@ def test_what_is_no_edit(how: dict[str, Any]) -> None:
         parse_edit(**how)
 
 
+def test_what_was_typed_is_utf_8() -> None:
+    """A shell hands over any bytes; the journal could not keep them."""
+    for how in ({"drop": ["a\udcff"]}, {"texts": ["a=\udcffv"]}, {"computed": ["a='\udcff'"]}):
+        with pytest.raises(UsageError, match="is not UTF-8"):
+            parse_edit(**how)
+
+
 # ---------------------------------------------------------------- picked records, files, plans
 
 
