@@ -98,6 +98,8 @@ def _pair(typed: str, option: str, what: str) -> tuple[str, str]:
     name, sign, value = typed.partition("=")
     if not name or not sign:
         raise UsageError(f"{option} {typed!r} is not understood: it is NAME={what}")
+    if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in name):
+        raise UsageError(f"{option} {name!r}: a header's name is UTF-8 text without NUL")
     if name in OURS:
         raise UsageError(f"{option} {name}: that header is set by every replay and says where a copy comes from")
     return name, value

@@ -45,9 +45,9 @@ def path_of(source: str) -> str | None:
     return source if source.endswith(".jsonl") and not source.startswith(("kafka:", "sqs:")) else None
 
 
-def examine(path: str) -> Contents:
+def examine(path: str, *, to_topic: bool) -> Contents:
     """Look through a whole file, line by line. Raises `NotFound`, `Failed` when it cannot be read, `UsageError` naming
-    the first line that is no message."""
+    the first line that is no message, or that a topic cannot take."""
     seen = hashlib.sha256()
     records = end = attributes = 0
     targets: set[str] = set()
@@ -59,6 +59,11 @@ def examine(path: str) -> Contents:
         if not line.strip():
             continue
         message = parse(line, path, number)
+        if to_topic and (cut := next((name for name, _ in message.headers if "\0" in name), None)) is not None:
+            raise UsageError(
+                f"{path} line {number + 1:,} cannot go to a topic: Kafka's client cuts the name of its header "
+                f"{safe(cut, 60)} at the NUL in it"
+            )
         records, end = records + 1, number + 1
         attributes += bool(message.attributes)
         if len(targets) < 100:

@@ -48,7 +48,7 @@ def outgoing(
 
 def attributes(record: Message, job: str) -> dict[str, dict[str, Any]]:
     """Ours (job, origin, key), then the first headers that SQS takes, at most ten in all."""
-    ours = {"logq-replay": _string(job), "logq-origin": _string(record.id)}
+    ours = {"logq-replay": _string(job), "logq-origin": _value(record.id.encode("utf-8", "surrogateescape"))}
     if record.key:
         ours["logq-key"] = _value(record.key)
     theirs: dict[str, dict[str, Any]] = {}

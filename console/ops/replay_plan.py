@@ -105,7 +105,7 @@ def _of_file(
     if records or any(end is not None for end in ends):
         raise UsageError("a file is replayed whole: choose among its messages with --where and --limit")
     destination = _destination(session, to)
-    held = replay_file.examine(str(Path(path).absolute()))
+    held = replay_file.examine(str(Path(path).absolute()), to_topic=destination.side == "kafka")
     if not held.records:
         raise UsageError(f"{path} holds no message")
     problems = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from console.errors import NotFound, UsageError
 from console.model import Message, Topic, TopicPartition
 from console.ops.lines import read_line, write_line
 from console.ops.replay_edit import OURS, Editor, Unfit, header_bytes, parse_edit
-from console.ops.replay_file import path_of
+from console.ops.replay_file import examine, path_of
+from console.ops.replay_message import outgoing
 from console.ops.replay_ranges import around, parse_records
 from console.ops.replay_select import Selection
 from console.ops.replay_value import ReplayPlan, from_json, to_values
+from console.sqs.send import Outgoing
 
 raw = st.none() | st.binary(max_size=40)
 headers = st.lists(st.tuples(st.text(min_size=1, max_size=8), raw), max_size=6).map(tuple)
@@ -66,6 +69,49 @@ def test_any_line_is_a_message_or_said_not_to_be(line: bytes) -> None:
         assert isinstance(read_line(line), Message)
     except ValueError as error:
         assert str(error).startswith(("it ", "its ", "the base64 of its ")), error
+
+
+@pytest.mark.parametrize(
+    ("bad", "what"),
+    [
+        ({"id": "a\ud800"}, "id"),
+        ({"target": "\udfff"}, "target"),
+        ({"group_id": "\ud800"}, "group_id"),
+        ({"headers": [{"name": "\ud800", "value": "v"}]}, "header's name"),
+        ({"headers": {"a\udc80": "v"}}, "header's name"),
+        ({"headers": [{"name": "a", "value": "\ud800"}]}, "header 'a'"),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_refused_with_its_line(tmp_path: Path, bad: dict[str, Any], what: str) -> None:
+    """No byte stands for it: SQS's client fails on it, and Kafka's crashes the process."""
+    path = tmp_path / "odd.jsonl"
+    path.write_text('{"value": "good"}\n' + json.dumps({"value": "x", **bad}) + "\n", encoding="utf-8")
+    for to_topic in (True, False):
+        with pytest.raises(UsageError, match=rf"line 2 is no message: its {what} holds half of a surrogate pair"):
+            examine(str(path), to_topic=to_topic)
+
+
+def test_a_header_name_with_nul_cannot_go_to_a_topic(tmp_path: Path) -> None:
+    path = tmp_path / "nul.jsonl"
+    path.write_text(json.dumps({"value": "x", "headers": [{"name": "a\0b", "value": "v"}]}) + "\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="line 1 cannot go to a topic"):
+        examine(str(path), to_topic=True)
+    assert examine(str(path), to_topic=False).records == 1
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\udcff", "a\ud800"])
+def test_no_header_is_set_that_kafkas_client_cannot_take(name: str) -> None:
+    with pytest.raises(UsageError, match="UTF-8 text without NUL"):
+        parse_edit(texts=[f"{name}=x"])
+    with pytest.raises(UsageError, match="UTF-8 text without NUL"):
+        parse_edit(computed=[f"{name}=key"])
+
+
+def test_an_id_that_sqs_takes_for_no_text_is_kept_as_bytes() -> None:
+    line = json.dumps({"value": "x", "id": {"base64": "/wE="}})
+    made = outgoing(read_line(line), "f.jsonl", "job", False, None, (0, 0))
+    assert isinstance(made, Outgoing)
+    assert made.attributes["logq-origin"] == {"DataType": "Binary", "BinaryValue": b"\xff\x01"}
 
 
 @given(headers, st.sets(st.sampled_from("abc")), st.sampled_from(["", "x", "t=1"]))
