@@ -24,7 +24,8 @@ class Contents:
     """What a file holds: `records` messages, the last on line `end - 1` (from 0); `sha256` knows it again.
 
     `targets` are where they were read from, `partition` the largest partition number of one (None when one has none),
-    `attributes` how many carry SQS attributes, `first_time` and `last_time` the earliest and latest record's.
+    `attributes` how many carry SQS attributes, `untimed` how many have no time or 0, `first_time` and `last_time` the
+    earliest and latest record's.
     """
 
     path: str
@@ -34,6 +35,7 @@ class Contents:
     targets: tuple[str, ...] = ()
     partition: int | None = None
     attributes: int = 0
+    untimed: int = 0
     first_time: float | None = None
     last_time: float | None = None
 
@@ -49,7 +51,7 @@ def examine(path: str, *, to_topic: bool) -> Contents:
     """Look through a whole file, line by line. Raises `NotFound`, `Failed` when it cannot be read, `UsageError` naming
     the first line that is no message, or that a topic cannot take."""
     seen = hashlib.sha256()
-    records = end = attributes = 0
+    records = end = attributes = untimed = 0
     targets: set[str] = set()
     largest = -1
     everywhere = True
@@ -70,11 +72,14 @@ def examine(path: str, *, to_topic: bool) -> Contents:
             targets.add(message.target)
         everywhere = everywhere and message.partition is not None
         largest = max(largest, message.partition or 0)
-        if (at := message.timestamp) is not None:
-            first, last = min(first or at, at), max(last or at, at)
+        at = message.timestamp
+        untimed += not at
+        if at is not None:
+            first = at if first is None else min(first, at)
+            last = at if last is None else max(last, at)
     return Contents(
         path, seen.hexdigest(), records, end, tuple(sorted(targets)), largest if everywhere and records else None,
-        attributes, first, last,
+        attributes, untimed, first, last,
     )  # fmt: skip
 
 

@@ -17,7 +17,9 @@ from console.ops.command import command_line
 from console.ops.replay_edit import HeaderEdit
 from console.ops.replay_ranges import Picks, Range
 from console.ops.replay_value import ReplayPlan, from_json
+from console.ops.replay_words import EPOCH
 from console.ops.targets import Target, parse, resolve
+from console.text import plural
 
 if TYPE_CHECKING:
     from console.ops.session import Session
@@ -112,6 +114,11 @@ def _of_file(
     if held.attributes:
         said = f"{held.attributes:,} messages carry SQS attributes, which are not copied"
         problems.append(Problem(path, "ATTRIBUTES", said))
+    if held.untimed and destination.side == "kafka":
+        said = (
+            f"{plural(held.untimed, 'message')} without a time, or with {EPOCH}: their copies get that of the copying"
+        )
+        problems.append(Problem(path, "NO_TIME", said))
     whole = Range(0, 0, held.end, held.first_time, held.last_time, f"{held.records:,} messages")
     return ReplayPlan(
         source=held.path,

@@ -10,6 +10,9 @@ from console.text import count, duration, plural, utc
 
 _GROUPS_NAMED = 8
 
+EPOCH = "1970-01-01T00:00:00Z"
+"""The time 0: Kafka's client takes it for none, so that no copy can have it."""
+
 QUEUE_HEADERS = 7
 """SQS takes 10 message attributes; three are ours: logq-replay, logq-origin, logq-key."""
 
@@ -132,6 +135,8 @@ def warnings(plan: ReplayPlan) -> tuple[str, ...]:
                 f"{plan.target} keeps records {duration(keeps)} by their own time: copies of older ones may be deleted "
                 "before anybody reads them."
             )
+        if not plan.file and any(0 in (r.first_time, r.last_time) for r in plan.ranges):
+            lines.append(f"Records with the time {EPOCH} get that of the copying: Kafka's client takes 0 for no time.")
         if plan.file:
             lines.append("The file must stay as it is until the job is done: it is read again when the job is resumed.")
         if not plan.same_partitions and not plan.file:

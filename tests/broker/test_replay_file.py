@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +87,25 @@ def test_an_export_comes_back_byte_for_byte(kafka: str, session: Session, unique
     assert held(before) == held(after)
     assert sorted(r.origin for r in after[1]) == sorted(f"{source}/1/{r.offset}" for r in before[1])
     assert "exactly once" in jobs.receipt(session, outcome.job)
+
+
+def test_a_time_that_no_copy_can_have_is_told_in_the_plan(
+    kafka: str, session: Session, unique: Unique, tmp_path: Path
+) -> None:
+    """The time 0 is "now" for Kafka's client: the copy gets another one, and the plan says so."""
+    _, target = pair(kafka, unique, 1)
+    path = tmp_path / "times.jsonl"
+    times = ["1970-01-01T00:00:00Z", None, "1970-01-01T00:00:00.001Z", "2026-11-23T14:22:07.123Z"]
+    path.write_text("".join(json.dumps({"value": "x", "timestamp": at}) + "\n" for at in times), encoding="utf-8")
+    planned = replay.plan(session, str(path), f"kafka:{target}")
+    assert planned.ranges[0].first_time == 0.0
+    (said,) = [w for w in replay.view(planned).warnings if "1970" in w]
+    assert "2 messages without a time, or with 1970-01-01T00:00:00Z: their copies get that of the copying" in said
+    begun = time.time()
+    assert replay.run(session, planned).state == "done"
+    got = [r.timestamp for r in read(kafka, target, 1)[0]]
+    assert min(got[:2]) > (begun - 60) * 1000
+    assert got[2:] == [1, 1_795_443_727_123]
 
 
 def test_a_file_is_copied_exactly_once_over_stops(

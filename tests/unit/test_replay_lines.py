@@ -17,9 +17,10 @@ from console.ops.lines import read_line, write_line
 from console.ops.replay_edit import OURS, Editor, Unfit, header_bytes, parse_edit
 from console.ops.replay_file import examine, path_of
 from console.ops.replay_message import outgoing
-from console.ops.replay_ranges import around, parse_records
+from console.ops.replay_ranges import Range, around, parse_records
 from console.ops.replay_select import Selection
 from console.ops.replay_value import ReplayPlan, from_json, to_values
+from console.ops.replay_words import warnings
 from console.sqs.send import Outgoing
 
 raw = st.none() | st.binary(max_size=40)
@@ -244,3 +245,9 @@ def test_a_plan_with_everything_comes_back_from_the_journal_and_another_edit_is_
 )  # fmt: skip
 def test_which_source_is_a_file(source: str, path: str | None) -> None:
     assert path_of(source) == path
+
+
+def test_the_time_0_is_told_to_become_another_one_at_a_topic() -> None:
+    ends = (Range(0, 0, 5, first_time=0.0, last_time=9.0),)
+    for plan, says in ((made(ranges=ends), True), (made(), False), (made(ranges=ends, to="queue"), False)):
+        assert any("1970-01-01T00:00:00Z get that of the copying" in line for line in warnings(plan)) is says
