@@ -28,7 +28,8 @@ _WHOLE = re.compile(r"[+-]?([0-9]{1,30}|[0-9]{1,3}(,[0-9]{3}){1,9})")  # 18204, 
 @dataclass(frozen=True, slots=True)
 class Strategy:
     """How new offsets are found. `number` is the offset or the shift, `at` the time (epoch seconds; a duration is
-    fixed to a time when it is parsed), `offsets` what a file gave, `text` the value as it was typed.
+    fixed to a time when it is parsed), `offsets` what a file gave, `text` the value as it was typed. `kept` are the
+    commits an undo cannot take away: those a reset made where there was none.
     """
 
     kind: StrategyKind
@@ -36,6 +37,7 @@ class Strategy:
     at: float = 0.0
     text: str = ""
     offsets: Mapping[TopicPartition, int] = field(default_factory=dict)
+    kept: Mapping[TopicPartition, int] = field(default_factory=dict)
 
     @property
     def timed(self) -> bool:
@@ -176,6 +178,14 @@ def entry(position: Position, strategy: Strategy) -> ResetEntry:
         records = max(0, min(old, end) - max(new, start))
         skipped = max(0, min(new, end) - max(old, start))
     return ResetEntry(position.topic, position.partition, old, new, start, end, records, skipped, "; ".join(notes))
+
+
+def kept_entry(position: Position, made: int) -> ResetEntry:
+    """A partition whose commit (`made`) an undo cannot take away; `skipped` is what was skipped by it, ever since."""
+    skipped = None
+    if position.committed is not None and position.start is not None:
+        skipped = max(0, min(made, position.committed) - position.start)
+    return replace(_unchanged(position, "left alone: had no commit, and one cannot be taken away"), skipped=skipped)
 
 
 def _standing(old: int | None, start: int, end: int) -> list[str]:

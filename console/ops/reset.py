@@ -25,7 +25,7 @@ from console.ops.reset_check import commits, read_back, revalidated
 from console.ops.reset_plan import InUse, ResetPlan, again, plan
 from console.ops.reset_saved import keep, old_offsets, tool_command
 from console.ops.reset_watch import REREAD_S, Second, second_look, wait_empty
-from console.ops.reset_words import csv, to_json, view
+from console.ops.reset_words import csv, kept_words, to_json, view
 from console.text import DASH, plural
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def run(
         # With the job, in one transaction: whatever ends this process, a reset that began can be undone.
         entries=[_saved(e, SAVED) for e in changes],
     )
-    return _apply(session, plan.group, changes, job, cancel, on_progress, raised, reread, plan.untouched)
+    outcome = _apply(session, plan.group, changes, job, cancel, on_progress, raised, reread, plan.untouched)
+    return structs.replace(outcome, lines=(*outcome.lines, kept_words(plan))) if plan.kept else outcome
 
 
 def run_when_empty(
@@ -327,16 +328,19 @@ def _undo_line(session: Session, job: str) -> str:
 def plan_undo(session: Session, job_id: str, armed: bool = False) -> ResetPlan:
     """The plan that brings back the offsets a reset replaced, from the journal.
 
-    Partitions that had no commit before stay where the reset put them: a commit cannot say "none". Raises `NotFound`,
+    Partitions that had no commit before stay where the reset put them: a commit cannot say "none", so the plan says how
+    much that skips. Raises `NotFound`,
     `UsageError` when the job is no reset or replaced nothing, `Refused` when it was done on another cluster.
     Partitions that are no more are left alone.
     """
     journal = session.journal
     job = _reset_job(session, job_id)
-    saved = {(e.topic, e.partition): e.old for e in map(_restored, journal.entries(job.id)) if e.old is not None}
+    entries = [_restored(e) for e in journal.entries(job.id)]
+    saved = {(e.topic, e.partition): e.old for e in entries if e.old is not None}
+    made = {(e.topic, e.partition): e.new for e in entries if e.old is None and e.new is not None}
     if not saved:
         raise UsageError(f"job {job.id} replaced no commits, so there are none to bring back")
-    strategy = Strategy("from-file", text=f"job {job.id}", offsets=saved)
+    strategy = Strategy("from-file", text=f"job {job.id}", offsets=saved, kept=made)
     return plan(session, str(journal.plan(job.id)["group"]), strategy, create=True, undoes=job.id, armed=armed)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from console.errors import LogqError, NotFound, Refused, UsageError
 from console.model import Group, Member, Problem
 from console.ops.command import command_line
-from console.ops.offsets import Position, ResetEntry, Strategy, TopicPartition, entry
+from console.ops.offsets import Position, ResetEntry, Strategy, TopicPartition, entry, kept_entry
 from console.text import plural
 from console.upkeep import reset_refusal
 
@@ -34,7 +34,7 @@ class ResetPlan:
     """What a reset would do, seen at `at`. `undoes` is the job whose saved offsets it brings back.
 
     `create` allows a group that does not exist yet: its first commit makes it. `armed`: it is to wait until the group
-    has no members, and is made again then.
+    has no members, and is made again then. `kept` are the partitions whose commit an undo cannot take away.
     """
 
     group: str
@@ -50,6 +50,7 @@ class ResetPlan:
     undoes: str | None = None
     armed: bool = False
     problems: tuple[Problem, ...] = ()
+    kept: tuple[ResetEntry, ...] = ()
 
     @property
     def live(self) -> bool:
@@ -133,6 +134,7 @@ def plan(
         undoes=undoes,
         armed=armed,
         problems=tuple(problems),
+        kept=_kept(seen, strategy),
     )
 
 
@@ -196,6 +198,15 @@ def _positions(
                 f"{error}; take its lines out of {strategy.text or 'the file'}, or name what to reset with --topic"
             ) from None
     return found
+
+
+def _kept(group: Group, strategy: Strategy) -> tuple[ResetEntry, ...]:
+    """The partitions that still have a commit which an undo cannot take away."""
+    return tuple(
+        kept_entry(Position(p.topic, p.partition, p.committed, p.start, p.end), made)
+        for p in group.partitions or ()
+        if (made := strategy.kept.get((p.topic, p.partition))) is not None and p.committed is not None
+    )
 
 
 def _topic_positions(

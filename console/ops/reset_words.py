@@ -52,7 +52,7 @@ def view(plan: ResetPlan) -> PlanView:
             "new record",
             "note",
         ),
-        rows=tuple(_row(e) for e in plan.entries),
+        rows=tuple(_row(e) for e in (*plan.entries, *plan.kept)),
         undo="the old offsets are saved in the journal first: logq job undo JOB brings them back",
     )
 
@@ -95,6 +95,8 @@ def _warnings(plan: ResetPlan) -> tuple[str, ...]:
         lines.append(
             f"{plural(len(never), 'partition')} without a commit would get one; an undo cannot take that away again"
         )
+    if plan.kept:
+        lines.append(kept_words(plan))
     if any("below log start" in e.note and not e.note.startswith("clamped") for e in plan.entries):
         lines.append("commits below log start follow the consumer's auto.offset.reset, which logq cannot see")
     clamped = sum("clamped" in e.note for e in plan.entries)
@@ -105,6 +107,16 @@ def _warnings(plan: ResetPlan) -> tuple[str, ...]:
         lines.append(f"{plural(late, 'partition')} without a record that late: they go to the end of the log")
     lines += [f"{p.where}: {p.message}" for p in plan.problems]
     return tuple(lines)
+
+
+def kept_words(plan: ResetPlan) -> str:
+    """What is said about commits that an undo cannot take away, with how much is skipped where that can be told."""
+    many = len(plan.kept)
+    known = [e.skipped for e in plan.kept if e.skipped is not None]
+    unknown = f", and an unknown number in {plural(many - len(known), 'partition')}" if len(known) < many else ""
+    skips = f"{plural(sum(known), 'record')} before it are not read" if known else "how much it skips is not known"
+    had = f"{plural(many, 'partition')} had no commit before"
+    return f"{had} and {'keeps' if many == 1 else 'keep'} the one the reset made: {skips}{unknown}"
 
 
 def to_json(plan: ResetPlan) -> dict[str, Any]:
@@ -136,6 +148,9 @@ def to_json(plan: ResetPlan) -> dict[str, Any]:
                 "new_time": utc(e.new_time, millis=True) if e.new_time is not None else None,
             }
             for e in plan.entries
+        ],
+        "kept": [
+            {"topic": e.topic, "partition": e.partition, "committed": e.old, "skipped": e.skipped} for e in plan.kept
         ],
         "warnings": list(_warnings(plan)),
         "command": plan.command,

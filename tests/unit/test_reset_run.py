@@ -165,6 +165,22 @@ def test_an_undo_leaves_alone_what_is_no_more_and_brings_back_the_rest(kafka: Ka
     assert any("2 partitions left alone" in line and "old partition 0" in line for line in outcome.lines)
 
 
+def test_an_undo_says_which_commits_it_cannot_take_away(kafka: Kafka, session: Session) -> None:
+    job = apply(session, Strategy("offset", number=60)).job  # orders 4 had no commit: what lies before 60 is skipped
+    plan = reset.plan_undo(session, job)  # type: ignore[arg-type]
+    said = "1 partition had no commit before and keeps the one the reset made: 50 records before it are not read"
+    assert said in reset.view(plan).warnings
+    (kept,) = plan.kept
+    assert (kept.partition, kept.old, kept.new, kept.skipped) == (4, 60, None, 50)
+    assert reset.to_json(plan)["kept"] == [{"topic": "orders", "partition": 4, "committed": 60, "skipped": 50}]
+    kafka.commits["orders", 4] = 70  # what it read since changes nothing in what was skipped
+    outcome = reset.undo(session, job, threading.Event())  # type: ignore[arg-type]
+    assert (outcome.state, outcome.done, outcome.left) == ("done", 4, 0)
+    assert said in outcome.lines
+    del kafka.commits["orders", 4]
+    assert not any("had no commit" in w for w in reset.view(reset.plan_undo(session, job)).warnings)  # type: ignore[arg-type]
+
+
 def test_a_file_with_a_topic_that_is_not_there_is_an_error_that_names_the_way_out(session: Session) -> None:
     strategy = Strategy("from-file", text="f.csv", offsets={("orders", 0): 20, ("typo", 0): 3})
     with pytest.raises(NotFound, match=r"no topic typo.*take its lines out of f\.csv.*--topic"):
