@@ -253,6 +253,10 @@ def suspects(group: Group, history: History) -> list[GroupPartition]:
     return found
 
 
+_MAY_BE_UNSEEN = frozenset({Status.UNKNOWN, Status.LOST})
+"""Where a partition can be without a known lag: only then is it worth counting those of ten thousand."""
+
+
 def _group_status(group: Group) -> tuple[Status, str]:
     if group.partitions is None:
         first = group.problems[0].message if group.problems else "its offsets were not seen"
@@ -267,7 +271,10 @@ def _group_status(group: Group) -> tuple[Status, str]:
     alike = [p for p in known if p.status is worst.status]
     if worst.status is Status.OK:
         return Status.OK, max((p.reason for p in known), default="")
-    return worst.status, _reason(group, worst, alike, len(known))
+    reason = _reason(group, worst, alike, len(known))
+    if firsts.keys() & _MAY_BE_UNSEEN and (missing := not_counted(group)):
+        reason += f"; {missing}"
+    return worst.status, reason
 
 
 def _reason(group: Group, worst: GroupPartition, alike: Sequence[GroupPartition], known: int) -> str:
@@ -283,6 +290,13 @@ def _reason(group: Group, worst: GroupPartition, alike: Sequence[GroupPartition]
     if worst.status is Status.WARN and worst.reason.startswith("falling"):
         return f"falling behind{where}: {lag} behind and growing"
     return f"{worst.reason}{where}"
+
+
+def not_counted(group: Group) -> str:
+    """How many partitions the lag leaves out because they could not be seen, in words; "" when it leaves out none."""
+    many = group.unseen
+    seen = f"{many:,} of {plural(len(group.partitions or ()), 'partition')}"
+    return f"{seen} could not be seen and {'is' if many == 1 else 'are'} not counted" if many else ""
 
 
 def is_dead_letter_queue(queue: Queue) -> bool:

@@ -129,7 +129,9 @@ class GroupPartition(Struct, frozen=True, gc=False):
     @property
     def unseen(self) -> bool:
         """Whether its lag is unknown because something could not be seen (not: because there is no commit)."""
-        return (self.committed is not None or self.problem is not None) and self.lag is None
+        if self.own_lag is not None or (self.committed is not None and self.end is not None):
+            return False
+        return self.committed is not None or self.problem is not None
 
     @property
     def lost(self) -> int | None:

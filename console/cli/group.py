@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from console.cli.run import Run
 from console.cli.topic import transaction_lines
 from console.cli.waiting import Waiting, waiting
 from console.errors import Unreachable, UsageError
-from console.model import Group, GroupPartition, Severity
+from console.model import Group, GroupPartition, Problem, Severity
 
 if TYPE_CHECKING:
     from console.ops.offsets import Strategy
@@ -65,6 +66,19 @@ PARTITION_COLUMNS: tuple[Column[GroupPartition], ...] = (
 )
 
 
+def not_counted(groups: Sequence[Group]) -> tuple[Problem, ...]:
+    """The notice that the lag of groups leaves out partitions; none when all could be seen."""
+    short = [(g, missing) for g in groups if (missing := health.not_counted(g))]
+    if not short:
+        return ()
+    first, missing = short[0]
+    if len(short) == 1:
+        return (Problem(f"group {first.name}", "NOT_COUNTED", f"{missing} in its lag"),)
+    named = ", ".join([*(g.name for g, _ in short[:4]), *(["…"] if len(short) > 4 else [])])
+    message = f"the lag of {len(short):,} groups leaves out partitions that could not be seen: {named}"
+    return (Problem("groups", "NOT_COUNTED", message),)
+
+
 def worst_first(groups: tuple[Group, ...]) -> list[Group]:
     """Groups by how bad they are, then by lag, then by name."""
     return sorted(groups, key=lambda g: (-g.status.rank, -(g.lag or 0), g.name))
@@ -93,7 +107,7 @@ def list_groups(run: Run) -> None:
                 fields=shapes.GROUP[:-1],
                 page=lambda width, color: table(GROUP_COLUMNS, groups, width, color, _severity),
                 at=snapshot.at,
-                problems=snapshot.problems,
+                problems=(*snapshot.problems, *not_counted(groups)),
             ),
         )
 
@@ -141,7 +155,7 @@ def show_group(run: Run, group: str, over: float) -> None:
                 *_page(found, partitions, width, color),
             ],
             at=found.seen_at,
-            problems=(*found.problems, *held.problems),
+            problems=(*found.problems, *not_counted((found,)), *held.problems),
         ),
     )
 

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from console import health
+from console.cli.group import not_counted
 from console.history import SIZE, TREND, History
 from console.model import (
     Group,
@@ -140,6 +141,22 @@ def test_no_commit_is_not_zero() -> None:
     assert judged.no_commit == 1
     assert judged.status is Status.OK
     assert judged.reason == "no commits"
+
+
+def test_partitions_that_could_not_be_seen_are_said_not_to_be_counted() -> None:
+    """A lag that falls because a leader has gone is no progress."""
+    rows = [GroupPartition("orders", p, start=0, committed=5, end=10) for p in range(10)]
+    gone = Problem("orders", "LEADER_NOT_AVAILABLE", "no leader")
+    rows += [GroupPartition("orders", p, committed=5, problem=gone) for p in (10, 11)]
+    judged = health.group_health(Group("g", state="Empty", members=(), partitions=tuple(rows)), History(), 1.0)
+    assert judged.lag == 50
+    assert judged.reason == "no members: 50 behind; 2 of 12 partitions could not be seen and are not counted"
+    [said] = not_counted((judged,))
+    assert said.where == "group g" and "2 of 12 partitions could not be seen" in said.message
+    [said] = not_counted((judged, replace(judged, name="h")))
+    assert "the lag of 2 groups" in said.message and "g, h" in said.message
+    seen = health.group_health(replace(judged, partitions=tuple(rows[:10])), History(), 1.0)
+    assert seen.reason == "no members: 50 behind" and not_counted((seen,)) == ()
 
 
 def test_a_partition_that_could_not_be_seen_is_unknown_with_its_reason() -> None:
