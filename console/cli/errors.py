@@ -18,7 +18,7 @@ from console.text import safe
 
 FAILED = 1
 STOPPED = Stopped.exit_code
-_UNWRITABLE = frozenset({errno.ENOSPC, errno.EIO})
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EIO, errno.EBADF})
 
 
 def complain(message: str) -> None:
@@ -30,8 +30,23 @@ def complain(message: str) -> None:
         pass
 
 
+def _replace_closed_streams() -> None:
+    """Stand-ins for standard streams that were closed: Python has None for them, and a socket could get their number.
+
+    Input is at its end, and stderr takes everything. Stdout refuses what is written, as any command's closed output
+    does: an answer that nobody gets is no success.
+    """
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(os.open(os.devnull, os.O_RDONLY), encoding="utf-8")
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+
+
 def guarded(argv: Sequence[str] | None) -> int:
     """Run the command line and return the exit code, whatever happens in it."""
+    _replace_closed_streams()
     from console.cli.app import root
     from console.cli.run import Run
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -234,3 +236,23 @@ def test_an_address_that_makes_no_sense_is_wrong_usage_not_a_silent_side(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert words in captured.err and captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "says"),
+    [
+        ("--help >&-", 1, "cannot write the output"),
+        ("config path >&-", 1, "cannot write the output"),
+        ("group reset g --to-earliest -b 127.0.0.1:1 --execute <&-", 3, "no terminal to confirm at"),
+        ("group reset g --from-file - -b 127.0.0.1:1 <&-", 2, "the file names no offsets"),
+        ("config path 2>&-", 0, ""),
+        ("nothing <&- >&- 2>&-", 2, ""),
+    ],
+)
+def test_a_closed_stream_is_no_bug(line: str, code: int, says: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m console {line}', sys.executable], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr and "bug in logq" not in done.stderr
+    assert says in done.stderr
