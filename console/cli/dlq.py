@@ -8,7 +8,7 @@ from console import text
 from console.cli import shapes
 from console.cli.change import Change, carry_out, executing, guard
 from console.cli.messages import MESSAGE_COLUMNS
-from console.cli.options import NounGroup
+from console.cli.options import NounGroup, Number
 from console.cli.output import Answer, Column, emit, facts, note, table
 from console.cli.progress import counting
 from console.cli.run import Run
@@ -166,7 +166,7 @@ def _counted(names: tuple[tuple[str, int], ...]) -> str:
 @click.option("--cluster", "clusters", metavar="ID", multiple=True, help="Only this way of failing (dlq show).")
 @click.option("--id", "ids", metavar="ID", multiple=True, help="Only this message; may be repeated.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N messages.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="At most N messages a second.")
+@click.option("--rate", type=Number(min=0, min_open=True), metavar="N", help="At most N messages a second.")
 @click.option(
     "--canary", type=click.IntRange(min=1), metavar="N", help="The first N, then look which came back; pause."
 )

@@ -12,7 +12,7 @@ import click
 from console import health, text, upkeep
 from console.cli import shapes
 from console.cli.change import Change, carry_out, executing, guard
-from console.cli.options import NounGroup
+from console.cli.options import NounGroup, Number
 from console.cli.output import Answer, Column, Rows, emit, facts, styled, table, write
 from console.cli.run import Run
 from console.cli.topic import transaction_lines
@@ -116,7 +116,7 @@ def list_groups(run: Run) -> None:
 @click.argument("group")
 @click.option(
     "--over",
-    type=click.FloatRange(min=0, max=300),
+    type=Number(min=0, max=300),
     default=0.0,
     show_default=True,
     metavar="SECONDS",

@@ -6,6 +6,7 @@ they are gathered into the `Run` of this call.
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -31,6 +32,17 @@ _GATHERED = frozenset(
         "no_color",
     }
 )
+
+
+class Number(click.FloatRange):
+    """A number within bounds. Neither `nan`, which every comparison with a bound lets pass, nor `inf`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click's; what is not finite fails as what is no number does."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is not a number that can be used.", param, ctx)
+        return found
 
 
 def _key_values(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -101,7 +113,7 @@ def connection_options(hidden: bool = False) -> list[click.Option]:
         ),
         option(
             "--timeout",
-            type=click.FloatRange(min=0.05, max=3600),
+            type=Number(min=0.05, max=3600),
             metavar="SECONDS",
             help="How long one answer may take (default 10).",
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from console.cli.change import Change, carry_out, executing, guard
-from console.cli.options import Command
+from console.cli.options import Command, Number
 from console.cli.run import Run
 
 
@@ -22,7 +22,7 @@ from console.cli.run import Run
 @click.option("--record", "records", multiple=True, metavar="P/OFFSET", help="Only this record; may be given again.")
 @click.option("--where", metavar="CEL", help="Only records for which this holds, for example value.total > 100.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N records.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="At most N records a second.")
+@click.option("--rate", type=Number(min=0, min_open=True), metavar="N", help="At most N records a second.")
 @click.option("--job", metavar="NAME", help="The job's name; started again elsewhere with it, the work is shared.")
 @click.option("--set-header", "texts", multiple=True, metavar="NAME=TEXT", help="Give each copy this header.")
 @click.option(

@@ -13,7 +13,7 @@ from console import text
 from console.cli import shapes
 from console.cli.group import GROUP_COLUMNS
 from console.cli.group import worst_first as worst_groups
-from console.cli.options import Command
+from console.cli.options import Command, Number
 from console.cli.output import Answer, Column, emit, sign, styled, table, tone
 from console.cli.queue import QUEUE_COLUMNS
 from console.cli.queue import worst_first as worst_queues
@@ -36,7 +36,7 @@ _RATES: tuple[Column[Group], ...] = (
 @click.option("--check", is_flag=True, help="Exit 5 when anything is worse than WARN.")
 @click.option(
     "--over",
-    type=click.FloatRange(min=0, max=300),
+    type=Number(min=0, max=300),
     default=1.5,
     show_default=True,
     metavar="SECONDS",

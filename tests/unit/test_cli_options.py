@@ -256,3 +256,21 @@ def test_a_closed_stream_is_no_bug(line: str, code: int, says: str) -> None:
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr and "bug in logq" not in done.stderr
     assert says in done.stderr
+
+
+@pytest.mark.parametrize("number", ["nan", "NaN", "-nan", "inf"])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["config", "show", "--timeout"],
+        ["group", "show", "g", "--over"],
+        ["status", "--over"],
+        ["replay", "a", "--to", "b", "--rate"],
+        ["dlq", "redrive", "a", "--rate"],
+    ],
+)
+def test_what_is_not_a_finite_number_is_wrong_usage(
+    argv: list[str], number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["-b", "127.0.0.1:1", *argv, number]) == 2
+    assert argv[-1] in capsys.readouterr().err
