@@ -48,7 +48,10 @@ class SqsSettings(Struct, frozen=True):
 
 
 class Given(Struct, frozen=True):
-    """What a call said beside its profile: the profile alone would lead elsewhere. `properties` hold no secrets."""
+    """What a call said beside its profile: the profile alone would lead elsewhere. `properties` hold no secrets.
+
+    `read_only_by` names what made the run read-only where the profile alone would not.
+    """
 
     config_file: Path | None = None
     bootstrap: str | None = None
@@ -56,6 +59,7 @@ class Given(Struct, frozen=True):
     region: str | None = None
     aws_profile: str | None = None
     endpoint_url: str | None = None
+    read_only_by: str = ""
 
 
 class Settings(Struct, frozen=True):
@@ -116,6 +120,7 @@ def with_overrides(
     queues: Sequence[str] = (),
     queue_tags: Mapping[str, str] | None = None,
     read_only: bool = False,
+    read_only_by: str = "",
     timeout: float | None = None,
 ) -> Settings:
     """Settings with a command's options on top; an SQS option alone is enough to have an SQS side.
@@ -123,8 +128,8 @@ def with_overrides(
     Of a profile with several SQS connections an address makes one again: that one. `queues` and `queue_tags` limit what
     every connection lists. `config_file` is where the profile came from, when that is not the default place.
 
-    `read_only` only ever adds: an option cannot make a read-only profile writable. Raises `UsageError` when `-X` is
-    given without any Kafka side.
+    `read_only` only ever adds: an option cannot make a read-only profile writable; `read_only_by` names what asked for
+    it. Raises `UsageError` when `-X` is given without any Kafka side.
     """
     kafka = settings.kafka
     if bootstrap:
@@ -163,6 +168,7 @@ def with_overrides(
             region=region,
             aws_profile=aws_profile,
             endpoint_url=endpoint_url,
+            read_only_by="" if settings.read_only else read_only_by,
         ),
         read_only=settings.read_only or read_only,
         timeout=timeout if timeout is not None else settings.timeout,

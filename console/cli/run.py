@@ -121,7 +121,8 @@ class Run:
                 aws["endpoint_url"] or environ.get("AWS_ENDPOINT_URL_SQS") or environ.get("AWS_ENDPOINT_URL")
             )
         # Anything but a clear no counts as yes: a misspelt guard must not open the door.
-        read_only = bool(given.get("read_only")) or environ.get("LOGQ_READ_ONLY", "").strip().lower() not in _NO
+        asked = ["--read-only"] if given.get("read_only") else []
+        asked += ["LOGQ_READ_ONLY"] if environ.get("LOGQ_READ_ONLY", "").strip().lower() not in _NO else []
         return with_overrides(
             settings,
             config_file=self._config_named(),
@@ -132,7 +133,8 @@ class Run:
             endpoint_url=aws["endpoint_url"],
             queues=given.get("queues", ()),
             queue_tags=given.get("queue_tags"),
-            read_only=read_only,
+            read_only=bool(asked),
+            read_only_by=" and ".join(asked),
             timeout=given.get("timeout"),
         )
 

@@ -8,6 +8,10 @@ from console.errors import Refused
 
 def require_writable(settings: Settings, what: str) -> None:
     """Raise `Refused` when this run is read-only; `what` names the change ("reset group billing")."""
-    if settings.read_only:
-        where = f"profile {settings.profile!r} is" if settings.profile else "this run is"
-        raise Refused(f"refused to {what}: {where} read-only; leave out --read-only or use a writable profile")
+    if not settings.read_only:
+        return
+    by = settings.given.read_only_by
+    if by:
+        raise Refused(f"refused to {what}: this run is read-only, by {by}; leave that out to change something")
+    where = f"profile {settings.profile!r}" if settings.profile else "this run"
+    raise Refused(f"refused to {what}: {where} is read-only; use a writable profile")

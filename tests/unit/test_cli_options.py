@@ -274,3 +274,21 @@ def test_what_is_not_a_finite_number_is_wrong_usage(
 ) -> None:
     assert main(["-b", "127.0.0.1:1", *argv, number]) == 2
     assert argv[-1] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "variable", "says"),
+    [
+        (["-p", "both", "--read-only"], "", "read-only, by --read-only; leave that out"),
+        (["-p", "both"], "1", "read-only, by LOGQ_READ_ONLY; leave that out"),
+        (["-b", "h:1", "--read-only"], "1", "read-only, by --read-only and LOGQ_READ_ONLY; leave that out"),
+        (["-p", "prod"], "", "profile 'prod' is read-only; use a writable profile"),
+        (["-p", "prod", "--read-only"], "1", "profile 'prod' is read-only; use a writable profile"),
+    ],
+)
+def test_what_made_the_run_read_only_is_named(
+    argv: list[str], variable: str, says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGQ_READ_ONLY", variable)
+    assert main([*argv, "group", "reset", "g", "--to-latest", "--execute", "--yes"]) == 3
+    assert says in capsys.readouterr().err
