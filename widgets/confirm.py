@@ -36,7 +36,8 @@ class PlanDialog(ModalScreen[bool]):
 
     `facts` are (label, text); `warnings` are drawn with ▲; `columns` and `rows` are the change itself, as a table that
     scrolls; `command` is the line that does the same, copied with `y`. With `typed` the Apply button stays off until
-    exactly that has been typed. Everything is plain text from anywhere: it is made safe here.
+    exactly that has been typed. For a moment (`settles`) no button is on: keys and clicks that were under way when the
+    dialog came up were not meant for it. Everything is plain text from anywhere: it is made safe here.
     """
 
     DEFAULT_CSS = """
@@ -59,7 +60,10 @@ class PlanDialog(ModalScreen[bool]):
     PlanDialog .plan--hint { width: 1fr; color: $text-muted; }
     """
 
-    AUTO_FOCUS = "#plan--cancel"
+    AUTO_FOCUS = ""
+
+    settles: ClassVar[float] = 0.5
+    """Seconds before a dialog can be answered, but for giving it up."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "answer(False)", "cancel", show=False, priority=True),
@@ -103,6 +107,7 @@ class PlanDialog(ModalScreen[bool]):
         self._typed = typed
         self._words = (cancel, apply)
         self._danger = danger
+        self._settled = False
 
     def compose(self) -> ComposeResult:
         """Heading, facts and warnings, the table, the command, what is to be typed, the buttons."""
@@ -122,10 +127,8 @@ class PlanDialog(ModalScreen[bool]):
                     yield Entry(id="plan--name")
             with Horizontal(classes="plan--buttons"):
                 yield Static(classes="plan--hint", markup=False)
-                yield Button(Content(safe(self._words[0], 30)), id="plan--cancel", compact=True)
-                yield Button(
-                    Content(safe(self._words[1], 30)), id="plan--apply", disabled=self._typed is not None, compact=True
-                )
+                for id, words in zip(("plan--cancel", "plan--apply"), self._words, strict=True):
+                    yield Button(Content(safe(words, 30)), id=id, disabled=True, compact=True)
 
     def on_mount(self) -> None:
         """Fills the parts in."""
@@ -135,6 +138,25 @@ class PlanDialog(ModalScreen[bool]):
             # Its rows are read, not chosen: the keys scroll it from wherever the focus is.
             grid.can_focus = False
             grid.show(self._rows)
+        if self.settles > 0:
+            # Counted from when it is drawn: before that nobody can have read it.
+            self.call_after_refresh(lambda: self.set_timer(self.settles, self._settle))
+        else:
+            self._settle()
+
+    def _settle(self) -> None:
+        """From now on a key is an answer. What was typed meanwhile keeps the focus."""
+        self._settled = True
+        cancel = self.query_one("#plan--cancel", Button)
+        cancel.disabled = False
+        self._arm()
+        if self.focused is None:
+            cancel.focus()
+
+    def _arm(self) -> None:
+        """Apply is on once the dialog has been there for a moment and what is to be typed has been."""
+        typed = self._typed is None or self.query_one("#plan--name", Entry).value == safe(self._typed)
+        self.query_one("#plan--apply", Button).disabled = not (self._settled and typed)
 
     @property
     def _has_grid(self) -> bool:
@@ -200,7 +222,7 @@ class PlanDialog(ModalScreen[bool]):
     @on(Input.Changed)
     def _typing(self, event: Input.Changed) -> None:
         event.stop()
-        self.query_one("#plan--apply", Button).disabled = event.value != safe(self._typed or "")
+        self._arm()
 
     @on(Input.Submitted)
     def _typed_out(self, event: Input.Submitted) -> None:
@@ -228,6 +250,8 @@ class PlanDialog(ModalScreen[bool]):
     def action_button(self, step: int) -> None:
         """Goes from one button to the other."""
         buttons = [button for button in self.query(Button) if not button.disabled]
+        if not buttons:
+            return
         at = next((i for i, button in enumerate(buttons) if button.has_focus), 0)
         buttons[max(0, min(len(buttons) - 1, at + step))].focus()
 

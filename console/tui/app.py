@@ -21,6 +21,7 @@ from console.poll import Poller
 from console.text import safe
 from console.tui import feed
 from console.tui.actions import Registry, registry
+from console.tui.asking import Asking
 from console.tui.backend import Backend, Change
 from console.tui.jobs import Running
 from console.tui.screens.base import ConsoleScreen
@@ -111,6 +112,7 @@ class LogqApp(App[int]):
         )
         self.running: dict[int, Running] = {}
         self.farewell: list[str] = []
+        self.asking: Asking | None = None
         self._pollers: dict[SideName, Poller[Any]] = {}
         self._queues_in_sight: frozenset[str] = frozenset()
         self._all_queues = True
@@ -234,6 +236,10 @@ class LogqApp(App[int]):
         if isinstance(top, ConsoleScreen):
             top.refresh_top()
             top.store_changed()
+
+    def on_answered(self, event: feed.Answered) -> None:
+        """A call has ended whose result is heard whether the screen that asked is still there or not."""
+        event.deliver()
 
     def _attention(self) -> tuple[Attention, ...]:
         kafka, sqs = self.store.kafka, self.store.sqs

@@ -14,6 +14,8 @@ from console.model import Queue
 from console.ops.command import command_line
 from console.ops.plan import PlanView
 from console.text import count, safe
+from console.tui import feed
+from console.tui.asking import Asking
 from console.tui.backend import Change, PeekCost
 from console.tui.form import Field, Form, Values
 from console.tui.subject import Subject
@@ -28,15 +30,13 @@ PEEK = 100
 
 
 def confirm(screen: ConsoleScreen, plan: Callable[[], Change]) -> None:
-    """Make a plan off the event loop, show it, and run it when the answer is yes."""
-    console = screen.console
+    """Make a plan off the event loop, show it when nobody types, and run it when the answer is yes."""
+    console, asking = screen.console, Asking(screen)
     # Most plans are there at once; only one that takes its time is announced.
-    waiting = screen.set_timer(0.4, lambda: console.say("planning …"))
+    waiting = console.set_timer(0.4, lambda: console.say("planning …"))
 
     def show(change: Change) -> None:
         waiting.stop()
-        if not screen.is_attached:
-            return
         if change.idle:
             console.say(f"nothing to do: {change.idle}")
             return
@@ -46,14 +46,18 @@ def confirm(screen: ConsoleScreen, plan: Callable[[], Change]) -> None:
                 screen.changing()
                 console.begin(change)
 
-        console.clear_notifications()
-        console.push_screen(dialog(change.view, console.settings.production), answered)
+        def ask() -> None:
+            console.clear_notifications()
+            console.push_screen(dialog(change.view, console.settings.production), answered)
+
+        asking.when_free(f"the plan to {change.view.title}", ask)
 
     def failed(error: str) -> None:
         waiting.stop()
-        screen.complain(error)
+        console.complain(error)
 
-    screen.ask(plan, show, failed)
+    # The app hears the answer: when the screen has gone by then, that is said.
+    feed.ask(console, plan, show, failed, name=screen.scope)
 
 
 def dialog(view: PlanView, production: bool) -> PlanDialog:
@@ -225,21 +229,23 @@ def browse(screen: ConsoleScreen, subject: Subject) -> None:
         screen.app.push_screen(BrowseScreen(subject.target.removeprefix("kafka:")))
         return
     name = subject.target.removeprefix("sqs:")
+    asking, what = Asking(screen), f"the look into {safe(name, 80)}"
+
+    def show(force: bool = False) -> None:
+        screen.app.push_screen(MessagesScreen(subject.target, force=force))
 
     def looked(kept: bool) -> None:
-        if kept and screen.is_attached:
+        if kept:
             # What was read before is shown again: nothing is received, so nothing needs to be asked.
-            screen.app.push_screen(MessagesScreen(subject.target))
-        elif screen.is_attached:
+            asking.when_free(what, show)
+        else:
             screen.ask(lambda: screen.console.backend.peek_cost(name), priced)
 
     def priced(cost: PeekCost) -> None:
-        if not screen.is_attached:
-            return
         queue = cost.queue
         if queue.max_receive is None and not cost.refuse:
             # Without a redrive policy a look moves nothing: nothing needs to be asked.
-            screen.app.push_screen(MessagesScreen(subject.target))
+            asking.when_free(what, show)
             return
         if cost.refuse and screen.console.settings.read_only:
             screen.complain(f"refused: {cost.note} (read-only: it cannot be forced)")
@@ -247,7 +253,7 @@ def browse(screen: ConsoleScreen, subject: Subject) -> None:
 
         def answered(yes: bool | None) -> None:
             if yes:
-                screen.app.push_screen(MessagesScreen(subject.target, force=cost.refuse))
+                show(cost.refuse)
 
         words = ["queue", "peek", name] + (["--force"] if cost.refuse else [])
         question = PlanDialog(
@@ -262,7 +268,7 @@ def browse(screen: ConsoleScreen, subject: Subject) -> None:
             apply="Peek anyway" if cost.refuse else "Peek",
             danger=cost.refuse,
         )
-        screen.console.push_screen(question, answered)
+        asking.when_free(what, lambda: screen.console.push_screen(question, answered))
 
     screen.ask(lambda: screen.console.backend.kept(name, PEEK), looked)
 
