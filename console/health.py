@@ -29,7 +29,7 @@ from console.model import (
     Status,
     Topic,
 )
-from console.text import count, duration, plural
+from console.text import count, duration, plural, utc
 
 MIN_LOOKS = 3
 NO_COMMIT = "no commit"
@@ -312,11 +312,25 @@ def queue_health(queue: Queue, history: History) -> Queue:
 
 
 def _queue_status(queue: Queue) -> tuple[Status, str]:
-    if queue.problem is not None:
-        return Status.UNKNOWN, queue.problem.message
+    problem = queue.problem
     if queue.visible is None:
-        return Status.UNKNOWN, "its counts were not seen"
-    held = queue.visible + (queue.in_flight or 0) + (queue.delayed or 0)
+        return Status.UNKNOWN, problem.message if problem is not None else "its counts were not seen"
+    status, reason = _counted_status(queue, queue.visible)
+    if problem is None:
+        return status, reason
+    # Not seen now: what it held when it was seen last is still what is known, and says as of when.
+    if status is Status.OK:
+        return Status.UNKNOWN, f"{problem.message}; counts{_as_of(queue.seen_at)}"
+    return status, f"{reason}{_as_of(queue.seen_at)}: {problem.message}"
+
+
+def _as_of(at: float | None) -> str:
+    """ " as of 14:22:07Z": a time, since an age would be of when it was judged."""
+    return f" as of {utc(at)[11:]}" if at is not None else " as last seen"
+
+
+def _counted_status(queue: Queue, visible: int) -> tuple[Status, str]:
+    held = visible + (queue.in_flight or 0) + (queue.delayed or 0)
     if is_dead_letter_queue(queue):
         if not held:
             return Status.OK, ""
@@ -377,13 +391,14 @@ def _brokers_attention(snapshot: KafkaSnapshot) -> list[Attention]:
     return found
 
 
-def sqs_attention(snapshot: SqsSnapshot) -> list[Attention]:
-    """What is wrong on the SQS side now: dead-letter queues that are not empty, queues that could not be seen."""
+def sqs_attention(snapshot: SqsSnapshot, gone: bool = False) -> list[Attention]:
+    """What is wrong on the SQS side: dead-letter queues that are not empty. `gone`: it does not answer any more."""
     found = []
     for queue in snapshot.queues:
         if queue.status.rank > Status.WARN.rank:
             of = f"dlq of {queue.dlq_of[0]}" if queue.dlq_of else "sqs queue"
-            found.append(Attention(queue.status, "sqs", "queue", queue.name, of, queue.reason, ("open", "redrive")))
+            reason = queue.reason + (_as_of(queue.seen_at) if gone and queue.problem is None else "")
+            found.append(Attention(queue.status, "sqs", "queue", queue.name, of, reason, ("open", "redrive")))
     return found
 
 

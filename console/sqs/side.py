@@ -10,7 +10,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from console.errors import LogqError, NotFound, Unreachable, UsageError
-from console.model import Check, Problem, SqsSnapshot
+from console.model import Check, Problem, Queue, SqsSnapshot
 from console.sqs.client import SqsClient
 from console.sqs.price import Spent
 
@@ -22,6 +22,7 @@ class SqsSide:
 
     def __init__(self, connections: Sequence[SqsClient]) -> None:
         self.connections = tuple(connections)
+        self._last: dict[int, tuple[Queue, ...]] = {}
 
     @property
     def spent(self) -> Spent:
@@ -36,7 +37,8 @@ class SqsSide:
     def snapshot(self, timeout: float | None = None, watched: Collection[str] | None = None) -> SqsSnapshot:
         """All connections' queues at once, sorted by name; as `SqsClient.snapshot`.
 
-        One connection that does not answer is a problem beside the others' queues; raises only when none answers.
+        One connection that does not answer is a problem beside the others' queues, and its own queues stay as they were
+        last seen, with that problem; raises only when none answers.
         """
         if len(self.connections) == 1:
             return self.connections[0].snapshot(timeout, watched)
@@ -45,14 +47,20 @@ class SqsSide:
         if not seen:
             raise next(answer for answer in answers if isinstance(answer, LogqError))
         problems = [problem for answer in seen for problem in answer.problems]
-        for one, answer in zip(self.connections, answers, strict=True):
-            if isinstance(answer, LogqError):
-                problems.insert(0, Problem(f"sqs {one.settings.name}", type(answer).__name__.upper(), str(answer)))
+        queues: list[Queue] = []
+        for index, (one, answer) in enumerate(zip(self.connections, answers, strict=True)):
+            if isinstance(answer, SqsSnapshot):
+                self._last[index] = answer.queues
+                queues += answer.queues
+            else:
+                problem = Problem(f"sqs {one.settings.name}", type(answer).__name__.upper(), str(answer))
+                problems.insert(0, problem)
+                queues += [replace(queue, problem=problem) for queue in self._last.get(index, ())]
         spent = self.spent
         return SqsSnapshot(
             at=max(answer.at for answer in seen),
             region=" ".join(one.settings.name for one in self.connections),
-            queues=tuple(sorted((q for answer in seen for q in answer.queues), key=lambda q: (q.name, q.url))),
+            queues=tuple(sorted(queues, key=lambda q: (q.name, q.url))),
             problems=tuple(problems),
             requests=sum(answer.requests for answer in seen),
             complete=not problems,

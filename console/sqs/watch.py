@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from console.errors import Unreachable
 from console.model import Problem, Queue, SqsSnapshot
 from console.sqs import ages, connect, inspect
 from console.sqs.cadence import REST_S, Cadence
@@ -39,6 +40,8 @@ class Watch:
         self._cadence: Cadence[str] = Cadence()
         self._urls: list[str] = []
         self._listed_at = float("-inf")
+        self._answered_at: float | None = None
+        self._silent: set[str] = set()
         self._kept: dict[str, Queue] = {}
         self._tags: dict[str, tuple[float, dict[str, str] | None]] = {}
 
@@ -48,7 +51,10 @@ class Watch:
         self._listed_at = float("-inf")
 
     def look(self, ends: float, watched: Collection[str] | None) -> SqsSnapshot:
-        """All queues, sorted by name; see `SqsClient.snapshot`. `ends` is on the monotonic clock."""
+        """All queues, sorted by name; see `SqsClient.snapshot`. `ends` is on the monotonic clock.
+
+        Where nobody answered, the picture is as old as the last answer.
+        """
         with self._lock:
             return self._look(ends, watched)
 
@@ -56,8 +62,10 @@ class Watch:
         client = self._client
         before = client.spent.requests
         now = time.monotonic()
-        if watched is None or now - self._listed_at >= LIST_EVERY_S - 1.0:
+        lists = watched is None or now - self._listed_at >= LIST_EVERY_S - 1.0
+        if lists:
             self._list(ends)
+        self._silent.clear()
         urls = self._urls
         if watched is None:
             due = list(urls)
@@ -77,13 +85,17 @@ class Watch:
         if due and all(self._kept[url].problem is not None for url in due):
             # Nobody answered: the next look asks for the list, which tells whether the side is there at all.
             self._listed_at = float("-inf")
+            if not lists and self._silent.issuperset(due):
+                raise Unreachable(f"no queue answered: {self._kept[due[0]].problem.message}")  # type: ignore[union-attr]
+        else:
+            self._answered_at = time.time()
         queues = inspect.related(sorted((self._kept[url] for url in urls), key=lambda queue: (queue.name, queue.url)))
         queues = self._aged(queues, visible, ends, watched is None)
         self._kept = {queue.url: queue for queue in queues}
         problems = tuple(queue.problem for queue in queues if queue.problem is not None)
         spent = client.spent
         return SqsSnapshot(
-            at=time.time(),
+            at=self._answered_at or time.time(),
             region=client.region,
             endpoint_url=client.settings.endpoint_url,
             queues=queues,
@@ -139,6 +151,8 @@ class Watch:
         except Exception as error:
             name = client.name_of(url)
             said = connect.words(error, f"see the queue {name!r}", client.settings)
+            if isinstance(said, Unreachable):
+                self._silent.add(url)
             return self._unseen(url, Problem(f"queue {name}", connect.code(error), str(said)), at)
 
     def _await(self, url: str, task: Future[Queue], ends: float) -> Queue:
@@ -146,6 +160,7 @@ class Watch:
             return task.result(max(0.0, ends - time.monotonic()))
         except FutureTimeout:
             task.cancel()
+            self._silent.add(url)
             name = self._client.name_of(url)
             problem = Problem(f"queue {name}", "TIMEOUT", f"the queue {name!r} did not answer in time")
             return self._unseen(url, problem, time.time())

@@ -243,7 +243,8 @@ class LogqApp(App[int]):
 
     def _attention(self) -> tuple[Attention, ...]:
         kafka, sqs = self.store.kafka, self.store.sqs
-        parts = [*(kafka.attention if kafka else ()), *(health.sqs_attention(sqs.snapshot) if sqs else ())]
+        gone = self.store.links["sqs"].error is not None
+        parts = [*(kafka.attention if kafka else ()), *(health.sqs_attention(sqs.snapshot, gone) if sqs else ())]
         found = health.loudest_first(parts)
         for side, link in self.store.links.items():
             if link.configured and link.error is not None:

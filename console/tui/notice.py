@@ -74,6 +74,8 @@ def _health(side: str, store: Store, link: Link, now: float) -> Health:
         return Health(f"{side} connecting", Severity.UNKNOWN)
     if link.stale(now):
         return Health(words, Severity.WARN)
+    if link.unknown(now):
+        return Health(words, Severity.UNKNOWN)
     if side == "kafka" and store.kafka and any(b.reachable is False for b in store.kafka.snapshot.brokers):
         return Health(words, Severity.BAD)
     return Health(words)

@@ -21,6 +21,10 @@ MISSED = 2.5
 """How many ordinary looks have to be missed before a picture calls itself old."""
 
 
+RESTS = 15.0
+"""Seconds after which the last answer of a side that nothing looks at says nothing about how it is now."""
+
+
 @dataclass(frozen=True, slots=True)
 class KafkaPicture:
     """A Kafka snapshot with its lines worked out, the worst first, and what is wrong in it."""
@@ -61,6 +65,11 @@ class Link:
         """Whether the picture is older than the ordinary rhythm explains, or the last look failed."""
         age = self.age(now)
         return age is not None and (self.error is not None or age > MISSED * self.every + 2.0)
+
+    def unknown(self, now: float) -> bool:
+        """Whether nothing looks at it and its last answer is too old to tell how it is."""
+        age = self.age(now)
+        return age is not None and self.every == NEVER and age > RESTS
 
 
 @dataclass(slots=True)

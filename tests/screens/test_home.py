@@ -15,10 +15,12 @@ from textual import events
 from textual.screen import ModalScreen
 
 from console.errors import Unreachable
-from console.model import Status
+from console.model import Severity, Status
+from console.tui import notice
 from console.tui.app import LogqApp
 from console.tui.feed import SnapshotArrived
 from console.tui.screens.home import HomeScreen
+from console.tui.store import NEVER
 
 
 def home(app: LogqApp) -> HomeScreen:
@@ -317,6 +319,38 @@ async def test_nothing_looks_any_more_once_the_app_is_gone() -> None:
     names = {thread.name for thread in threading.enumerate()}
     await asyncio.sleep(0.2)
     assert not {"poll kafka", "poll sqs", "poll group billing"} & {t.name for t in threading.enumerate()}, names
+
+
+async def test_dead_letters_stay_in_attention_while_sqs_does_not_answer() -> None:
+    found = FakeInspect()
+    now = NOW + 1.2
+    app = fake_app(found=found, clock=lambda: now)
+    async with opened(app) as pilot:
+        assert "57 dead letters" in line_with(app, "✖ image-resize-jobs-dlq")
+        found.sqs_error = Unreachable("no queue answered: it did not answer in time")
+        now = NOW + 18.0
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: app.store.links["sqs"].error is not None)
+        await pilot.pause()
+        assert "sqs eu-west-1 ✖" in screen_lines(app)[0]
+        assert "sqs: data is 18 s old" in seen(app) and "no queue answered" in seen(app)
+        items = [item for item in app.store.attention if item.name == "image-resize-jobs-dlq"]
+        assert [item.reason for item in items] == ["57 dead letters, oldest 2h04m as of 14:22:07Z"]
+        assert home(app).sqs.items[0].queue.visible is not None, "the counts stay"
+
+
+async def test_a_side_that_nothing_looks_at_is_not_called_healthy_for_ever() -> None:
+    now = NOW + 1.2
+    app = fake_app(clock=lambda: now)
+    async with opened(app) as pilot:
+        await pilot.press("J")
+        await until(pilot, lambda: app.store.links["sqs"].every == NEVER)
+        assert "sqs eu-west-1 ●" in screen_lines(app)[0]
+        now = NOW + 70.0
+        app.screen.refresh_top()  # type: ignore[attr-defined]
+        await pilot.pause()
+        assert "sqs eu-west-1 ●" not in screen_lines(app)[0]
+        assert notice.health(app.store, now)[1].severity is Severity.UNKNOWN
 
 
 async def test_an_answer_that_a_newer_one_has_overtaken_is_dropped() -> None:

@@ -254,6 +254,22 @@ def test_queues() -> None:
     assert health.queue_health(queue(visible=None), history).status is Status.UNKNOWN
 
 
+def test_dead_letters_that_cannot_be_seen_now_stay_in_attention_and_say_as_of_when() -> None:
+    history = History()
+    problem = Problem("queue jobs-dlq", "TIMEOUT", "it did not answer in time")
+    dead = queue(name="jobs-dlq", dlq_of=("jobs",), visible=57, seen_at=1_795_443_727.0, problem=problem)
+    found = health.sqs_attention(SqsSnapshot(at=0, queues=(health.queue_health(dead, history),)))
+    said = "57 dead letters as of 14:22:07Z: it did not answer in time"
+    assert [(item.name, item.status, item.reason) for item in found] == [("jobs-dlq", Status.DEAD_LETTERS, said)]
+    empty = health.queue_health(replace(dead, visible=0), history)
+    assert (empty.status, empty.reason) == (Status.UNKNOWN, "it did not answer in time; counts as of 14:22:07Z")
+    never = health.queue_health(replace(dead, visible=None), history)
+    assert (never.status, never.reason) == (Status.UNKNOWN, "it did not answer in time")
+    before = health.queue_health(replace(dead, problem=None), history)
+    (gone,) = health.sqs_attention(SqsSnapshot(at=0, queues=(before,)), gone=True)
+    assert gone.reason == "57 dead letters as of 14:22:07Z"
+
+
 def test_attention_is_what_is_worse_than_a_warning_worst_first() -> None:
     history = History()
     dead = health.queue_health(queue(name="jobs-dlq", dlq_of=("jobs",), visible=3), history)

@@ -7,10 +7,11 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from console import text
 from console.config import SqsSettings
+from console.errors import Unreachable
 from console.sqs import ages, cadence, price, watch
 from console.sqs.client import SqsClient
 from console.sqs.price import Meter, Spent
@@ -190,11 +191,41 @@ def test_a_side_that_has_gone_silent_is_told_at_the_second_look(monkeypatch: pyt
 
     account.list_queues = account.get_queue_attributes = gone  # type: ignore[method-assign]
     clock.now += cadence.VISIBLE_S
-    seen = client.snapshot(watched={"invoices"})
-    assert {queue.name: queue.problem is not None for queue in seen.queues} == {"images": True, "invoices": True}
+    with pytest.raises(Unreachable, match="no queue answered"):
+        client.snapshot(watched={"invoices"})  # no picture: it would be the old counts with a new time
     clock.now += cadence.VISIBLE_S
     with pytest.raises(EndpointConnectionError):
         client.snapshot(watched={"invoices"})
+
+
+def test_a_picture_in_which_no_queue_answered_is_as_old_as_the_last_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    client, account, clock = opened(monkeypatch, ["invoices"])
+    answers = account.get_queue_attributes
+    answered = client.snapshot(watched={"invoices"}).at
+
+    def silent(**request: Any) -> Any:
+        raise EndpointConnectionError(endpoint_url=URL)
+
+    account.get_queue_attributes = silent  # type: ignore[method-assign]
+    clock.now += watch.LIST_EVERY_S
+    seen = client.snapshot(watched={"invoices"})
+    assert seen.at == answered
+    assert seen.queues[0].visible is not None and seen.queues[0].problem is not None
+    account.get_queue_attributes = answers  # type: ignore[method-assign]
+    clock.now += cadence.VISIBLE_S
+    assert client.snapshot(watched={"invoices"}).at == clock.now
+
+
+def test_a_queue_that_is_denied_is_no_side_that_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    client, account, clock = opened(monkeypatch, ["invoices"])
+    client.snapshot(watched={"invoices"})
+
+    def denied(**request: Any) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetQueueAttributes")
+
+    account.get_queue_attributes = denied  # type: ignore[method-assign]
+    clock.now += cadence.VISIBLE_S
+    assert [problem.code for problem in client.snapshot(watched={"invoices"}).problems] == ["AccessDenied"]
 
 
 def test_the_looks_at_what_is_off_the_screen_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:
