@@ -62,7 +62,9 @@ def journal(session: Session) -> Check:
 
 def terminal() -> tuple[Check, ...]:
     """Size, colours and encoding of the terminal on stdout; without one there is nothing to check."""
-    if not sys.stdout.isatty():
+    # While the screens are up, what stands in stdout's place has no encoding: the real one is asked.
+    out = sys.stdout if hasattr(sys.stdout, "encoding") else sys.__stdout__
+    if out is None or out.closed or not out.isatty():  # None: the program was started with it closed
         return (Check("terminal", None, "stdout is no terminal: tables are plain and whole"),)
     size = shutil.get_terminal_size()
     fits = size.columns >= MIN_COLUMNS and size.lines >= MIN_LINES
@@ -71,9 +73,9 @@ def terminal() -> tuple[Check, ...]:
         Check("terminal size", fits, said, "" if fits else f"make it at least {MIN_COLUMNS}x{MIN_LINES}"),
         _colours(),
     ]
-    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    encoding = (out.encoding or "").lower().replace("-", "")
     checks.append(
-        Check("terminal encoding", encoding == "utf8", sys.stdout.encoding or "unknown", "set LANG to a UTF-8 locale")
+        Check("terminal encoding", encoding == "utf8", out.encoding or "unknown", "set LANG to a UTF-8 locale")
         if encoding != "utf8"
         else Check("terminal encoding", True, "UTF-8")
     )
