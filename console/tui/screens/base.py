@@ -19,6 +19,7 @@ from console.tui import feed, notice
 from console.tui.actions import OPENS_A_LINE, shown
 from console.tui.notice import Notice
 from console.tui.pane import Pane
+from console.tui.screens.hooks import Hooks
 from console.tui.store import NEVER
 from console.tui.subject import Subject
 from console.tui.theme import next_theme
@@ -41,8 +42,11 @@ _WITHOUT_QUEUES = frozenset(
 """Screens that show no count of the picture of SQS (a queue's own screen looks for itself)."""
 
 
-class ConsoleScreen(Screen[None]):
-    """A screen of the console. A subclass gives `scope`, `crumb`, `compose_body`, and a `do_<action id>` per action."""
+class ConsoleScreen(Hooks, Screen[None]):
+    """A screen of the console. A subclass gives `scope`, `crumb`, `compose_body`, and a `do_<action id>` per action.
+
+    It never overrides an `on_...` of this class: see `Hooks`.
+    """
 
     scope: ClassVar[str] = ""
     every: ClassVar[float] = 2.0
@@ -125,11 +129,13 @@ class ConsoleScreen(Screen[None]):
         self.refresh_top()
         self.call_after_refresh(self.store_changed)
         self.call_after_refresh(self.refresh_keys)
+        self.mounted()
 
     def on_unmount(self) -> None:
         """Look no more."""
         if self._poller is not None:
             self._poller.stop()
+        self.unmounted()
 
     def on_screen_resume(self) -> None:
         """The screen is on top again: look at once and show what has come in since."""
@@ -138,11 +144,13 @@ class ConsoleScreen(Screen[None]):
         self.refresh_top()
         self.store_changed()
         self.refresh_keys()
+        self.resumed()
 
     def on_screen_suspend(self) -> None:
         """Another screen is on top: nothing here needs to be looked at."""
         if self._poller is not None:
             self._poller.pause()
+        self.suspended()
 
     def on_resize(self, event: events.Resize) -> None:
         """Too small is a screen, not a mess."""
@@ -155,9 +163,6 @@ class ConsoleScreen(Screen[None]):
         self.set_class(small, "-small")
         self.refresh_top()
         self.resized(event.size.width, event.size.height)
-
-    def resized(self, width: int, height: int) -> None:
-        """The terminal has another size."""
 
     # ------------------------------------------------------------ what is shown
 
@@ -262,13 +267,19 @@ class ConsoleScreen(Screen[None]):
     def on_grid_moved(self, event: Moved) -> None:
         """The footer follows the cursor."""
         self.refresh_keys()
+        self.moved(event)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """The footer follows the focus."""
         self.refresh_keys()
+        self.focus_moved(event.widget)
 
     def on_grid_vanished(self, event: Vanished) -> None:
-        """What was under the cursor is gone: say so, so that nobody acts on its neighbour by mistake."""
+        """What was under the cursor is gone."""
+        self.vanished(event)
+
+    def vanished(self, event: Vanished) -> None:
+        """Say that what was under the cursor is gone, so that nobody acts on its neighbour by mistake."""
         if event.grid.has_focus and not any(pane.filter_text for pane in self.panes() if pane.of(event.grid)):
             self.console.say(f"{safe(event.key, 80)} is gone; the cursor stands on the next line")
 
@@ -362,6 +373,8 @@ class ConsoleScreen(Screen[None]):
         event.stop()
         if event.kind == ":":
             self.console.run_command(event.value)
+        elif event.kind != "/":
+            self.submitted(event.kind, event.value)
 
     def on_prompt_cancelled(self, event: Prompt.Cancelled) -> None:
         """No command; the filter as it was."""

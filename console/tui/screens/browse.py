@@ -87,15 +87,13 @@ class BrowseScreen(ListScreen):
         yield from super().compose_body()
         yield Summary(id="scanned")
 
-    def on_mount(self) -> None:
+    def mounted(self) -> None:
         """Begin to read."""
-        super().on_mount()
         self.set_interval(TICK, self._tick)
         self.read("first")
 
-    def on_unmount(self) -> None:
+    def unmounted(self) -> None:
         """Read no more."""
-        super().on_unmount()
         for cancel in (self._cancel, self._follow.cancel if self._follow is not None else None):
             if cancel is not None:
                 cancel.set()
@@ -335,13 +333,9 @@ class BrowseScreen(ListScreen):
         """Type a CEL filter."""
         self.query_one(Prompt).open("where", self.wish.where or "")
 
-    def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
+    def submitted(self, kind: str, value: str) -> None:
         """Read with the filter that was typed; none shows every record."""
-        if event.kind != "where":
-            super().on_prompt_submitted(event)
-            return
-        event.stop()
-        self.go_to(Wish(self.topic, self.wish.start, self.wish.partitions, event.value.strip() or None, self.wish.size))
+        self.go_to(Wish(self.topic, self.wish.start, self.wish.partitions, value.strip() or None, self.wish.size))
 
     def do_begin(self) -> None:
         """Ask where to begin."""
@@ -360,7 +354,7 @@ class BrowseScreen(ListScreen):
         self._draw(())
         self.read("first")
 
-    def on_grid_vanished(self, event: Vanished) -> None:
+    def vanished(self, event: Vanished) -> None:
         """Another page has other records: nothing that was seen has gone."""
 
     def on_grid_marked(self, event: Marked) -> None:

@@ -139,18 +139,16 @@ class DlqScreen(ConsoleScreen):
         """One message in full."""
         return self.query_one("#detail", Detail)
 
-    def on_mount(self) -> None:
+    def mounted(self) -> None:
         """Begin to read."""
-        super().on_mount()
         self.load()
 
     def changing(self) -> None:
         """What was read is read again when one comes back."""
         self._changed = True
 
-    def on_screen_resume(self) -> None:
+    def resumed(self) -> None:
         """Back from a change: read again, once."""
-        super().on_screen_resume()
         self._load_again()
 
     def _load_again(self) -> None:
@@ -204,13 +202,9 @@ class DlqScreen(ConsoleScreen):
         """Type a CEL filter over what was read; none shows all of it."""
         self.query_one(Prompt).open("where", self.where)
 
-    def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
+    def submitted(self, kind: str, value: str) -> None:
         """Show only what fits the filter that was typed."""
-        if event.kind != "where":
-            super().on_prompt_submitted(event)
-            return
-        event.stop()
-        self._narrow(event.value.strip())
+        self._narrow(value.strip())
 
     def _narrow(self, where: str) -> None:
         read, topic = self._read, self.topic
@@ -292,9 +286,8 @@ class DlqScreen(ConsoleScreen):
             ("as", spread_words(found.shapes)),
         )
 
-    def on_grid_moved(self, event: Moved) -> None:
+    def moved(self, event: Moved) -> None:
         """On a failure: its messages. On a message: its detail."""
-        super().on_grid_moved(event)
         if event.grid is self.clusters.grid:
             self._show_messages()
             self.store_changed()

@@ -64,9 +64,8 @@ class DlqsScreen(ConsoleScreen):
         items = self.query_one("#dlqs", Pane).grid.in_sight
         return frozenset(item.target.removeprefix("sqs:") for item in items if item.kind == "queue")
 
-    def on_mount(self) -> None:
+    def mounted(self) -> None:
         """Look once for topics that hold dead letters though their names do not say so."""
-        super().on_mount()
         kafka, backend = self.console.store.kafka, self.console.backend
         if kafka is not None:
             seen = kafka.snapshot

@@ -69,9 +69,8 @@ class DoctorScreen(ConsoleScreen):
         )
         yield Detail(id="check")
 
-    def on_grid_moved(self, event: Moved) -> None:
+    def moved(self, event: Moved) -> None:
         """What has no room in the list stands under it in full."""
-        super().on_grid_moved(event)
         found = self.subject()
         if found is not None and isinstance(found.item, Check):
             check = found.item

@@ -39,9 +39,8 @@ class HelpScreen(ConsoleScreen):
         """One page."""
         yield Detail(id="help")
 
-    def on_mount(self) -> None:
+    def mounted(self) -> None:
         """Write the page."""
-        super().on_mount()
         self.query_one("#help", Detail).show(self.sections(), "help")
 
     def sections(self) -> tuple[Section, ...]:

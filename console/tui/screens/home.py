@@ -6,9 +6,9 @@ from operator import attrgetter
 from typing import ClassVar
 
 from rich.text import Text
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
 
 from console import text
 from console.model import Attention, Group, Queue, Severity, SqsSnapshot
@@ -125,9 +125,8 @@ class HomeScreen(ConsoleScreen):
         """The queues."""
         return self.query_one("#sqs", Pane)
 
-    def on_mount(self) -> None:
+    def mounted(self) -> None:
         """Leave out the side that is not configured."""
-        super().on_mount()
         self.attention.display = False
         links = self.console.store.links
         self.set_class(not links["kafka"].configured, "-no-kafka")
@@ -138,16 +137,14 @@ class HomeScreen(ConsoleScreen):
             # In a narrow terminal the tab has only just come to the front: until it is laid out it takes no focus.
             self.set_interval(0.1, lambda: self.focused or self.sqs.grid.focus(), repeat=20)
 
-    def on_screen_resume(self) -> None:
+    def resumed(self) -> None:
         """Home again: look often."""
         self.console.set_pace(at_home=True)
-        super().on_screen_resume()
 
-    def on_screen_suspend(self) -> None:
+    def suspended(self) -> None:
         """Away from home: look rarely. Whoever comes back finds the cursor where it was."""
         self._untouched.clear()
         self.console.set_pace(at_home=False)
-        super().on_screen_suspend()
 
     def groups_in_sight(self) -> frozenset[str]:
         """The groups whose lines are on the screen, and those that attention speaks of."""
@@ -232,11 +229,10 @@ class HomeScreen(ConsoleScreen):
         self.set_class(side == "sqs", "-sqs-tab")
         self._tab_remarks()
 
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+    def focus_moved(self, widget: Widget) -> None:
         """The side with the focus is the tab in front, should the terminal become narrow."""
-        super().on_descendant_focus(event)
-        if event.widget in (self.kafka.grid, self.sqs.grid):
-            self.show_side("sqs" if event.widget is self.sqs.grid else "kafka")
+        if widget in (self.kafka.grid, self.sqs.grid):
+            self.show_side("sqs" if widget is self.sqs.grid else "kafka")
 
     def cycle(self, step: int) -> None:
         """Attention, Kafka, SQS, round and round; in a narrow terminal the tab comes to the front first."""

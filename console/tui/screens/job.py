@@ -64,9 +64,8 @@ class JobScreen(ConsoleScreen):
         yield ProgressLine(id="progress")
         yield Detail(id="outcome")
 
-    def on_mount(self) -> None:
+    def mounted(self) -> None:
         """Look at a running change ten times a second."""
-        super().on_mount()
         if self.running is not None:
             self.set_interval(UPDATES, self.refresh_running)
             self.refresh_running()

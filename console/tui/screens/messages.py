@@ -110,9 +110,8 @@ class ListScreen(ConsoleScreen):
         """The pane for one message in full."""
         return self.query_one("#detail", Detail)
 
-    def on_grid_moved(self, event: Moved) -> None:
+    def moved(self, event: Moved) -> None:
         """The detail follows the cursor."""
-        super().on_grid_moved(event)
         if (found := self.message()) is not None:
             self.detail.show(sections(found), found.id)
 
@@ -160,9 +159,8 @@ class MessagesScreen(ListScreen):
         self.force = force
         self._loading = False
 
-    def on_mount(self) -> None:
+    def mounted(self) -> None:
         """Begin to read."""
-        super().on_mount()
         self.load()
 
     def load(self, again: bool = False) -> None:
