@@ -6,15 +6,42 @@ import shlex
 from collections.abc import Mapping
 
 from console.config import Settings, is_secret
+from console.text import is_safe
 
 
 def command_line(settings: Settings, *words: str) -> str:
-    """`logq`, what says where to connect, and `words`, quoted for a shell. Secrets in `-X` are left out.
+    """`logq`, what says where to connect, and `words`, quoted for bash, zsh or ksh. Secrets in `-X` are left out.
 
     A profile is named, with what was given beside it; without one the addresses are spelt out.
     """
     parts = ["logq", *(_beside_profile(settings) if settings.profile else _addresses(settings))]
-    return " ".join(shlex.quote(part) for part in (*parts, *words))
+    return " ".join(quoted(part) for part in (*parts, *_guarded(words)))
+
+
+def quoted(word: str) -> str:
+    """A word for a shell; with control or invisible characters as `$'…'`, which is safe to print and can be pasted."""
+    if is_safe(word) and "\n" not in word:
+        return shlex.quote(word)
+    return "$'" + "".join(_escaped(ch) for ch in word) + "'"
+
+
+def _escaped(ch: str) -> str:
+    if ch in "'\\":
+        return "\\" + ch
+    if ch.isascii() and ch.isprintable():
+        return ch
+    return "".join(f"\\x{byte:02x}" for byte in ch.encode("utf-8", "surrogateescape"))
+
+
+def _guarded(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words, a name that looks like an option behind `--` at the end: there it is taken for a name.
+
+    The name is what stands after noun and verb (after `replay` alone).
+    """
+    at = 1 if words[:1] == ("replay",) else 2
+    if not words[at:] or not words[at].startswith("-"):
+        return words
+    return (*words[:at], *words[at + 1 :], "--", words[at])
 
 
 def _beside_profile(settings: Settings) -> list[str]:

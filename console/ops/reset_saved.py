@@ -6,13 +6,13 @@ So an undo works without logq, and on a day when the journal cannot be read.
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.errors import Failed
+from console.ops.command import quoted
 from console.ops.offsets import ResetEntry, write_csv
 
 if TYPE_CHECKING:
@@ -51,4 +51,4 @@ def tool_command(session: Session, group: str, job: str) -> str:
     kafka = session.settings.kafka
     words = ["kafka-consumer-groups.sh", "--bootstrap-server", kafka.bootstrap if kafka else "HOST:PORT"]
     words += ["--group", group, "--reset-offsets", "--from-file", str(path_of(session, job)), "--execute"]
-    return " ".join(shlex.quote(word) for word in words)
+    return " ".join(quoted(word) for word in words)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from console.cli.group import reset_group
 from console.cli.options import connection_options
 from console.cli.run import Run
-from console.config import Settings
+from console.config import KafkaSettings, Settings
 from console.ops.command import command_line
+from console.text import is_safe
 
 CONFIG = """
 default_profile = "prod"
@@ -109,3 +112,26 @@ def test_no_secret_is_printed(profile: list[str], tmp_path: Path, monkeypatch: p
     line = command_line(settings(*profile, *extra, "-X", "client.id=shown"), "group", "reset", "g")
     assert "hunter" not in line
     assert "-X client.id=shown" in line
+
+
+HERE = Settings(kafka=KafkaSettings("h:1"))
+NAMES = ["plain", "a b", "it's", "-g", "--execute", "a\\b\x07'", "not \udcff utf-8"]
+NAMES += ["\x1b[31mred", "two\nlines", "tab\there", "\u202eback", "ü\u200bx"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_can_be_pasted_and_printed(name: str) -> None:
+    line = command_line(HERE, "group", "reset", name, "--to-offset", "5", "--execute")
+    assert is_safe(line) and "\n" not in line
+    shell = ["bash", "-c", f"logq() {{ printf '%s\\0' \"$@\"; }}; {line}"]
+    said = subprocess.run(shell, capture_output=True, check=True).stdout.decode("utf-8", "surrogateescape")
+    words = said.split("\0")[:-1]
+    assert words[:4] == ["-b", "h:1", "group", "reset"]
+    with reset_group.make_context("reset", words[4:]) as context:
+        found = context.params
+    assert (found["group"], found["to_offset"], found["execute"]) == (name, "5", True)
+
+
+def test_a_name_of_replay_stands_after_the_noun() -> None:
+    line = command_line(HERE, "replay", "-a", "--to", "kafka:b")
+    assert line == "logq -b h:1 replay --to kafka:b -- -a"
