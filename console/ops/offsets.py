@@ -23,6 +23,7 @@ TopicPartition = tuple[str, int]
 
 MAX_OFFSET = 2**63 - 1
 _WHOLE = re.compile(r"[+-]?([0-9]{1,30}|[0-9]{1,3}(,[0-9]{3}){1,9})")  # 18204, or 18,204 as our tables print it
+_DIGITS = re.compile(r"[+-]?[0-9]{1,30}")  # int() takes 1_0 and the digits of every script too
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,10 +278,9 @@ def read_csv(text: str, group: str = "") -> dict[TopicPartition, int]:
             del fields[0]
         if len(fields) != 3:
             raise UsageError(f"line {number} has {len(fields)} fields, not topic,partition,offset (orders,0,1820)")
-        try:
-            partition, offset = int(fields[1]), int(fields[2])
-        except ValueError:
-            raise UsageError(f"line {number}: partition and offset are whole numbers (orders,0,1820)") from None
+        if not (_DIGITS.fullmatch(fields[1]) and _DIGITS.fullmatch(fields[2])):
+            raise UsageError(f"line {number}: partition and offset are whole numbers (orders,0,1820)")
+        partition, offset = int(fields[1]), int(fields[2])
         if not fields[0] or partition < 0 or not 0 <= offset <= MAX_OFFSET:
             raise UsageError(f"line {number}: a topic, a partition and an offset of at least 0 (orders,0,1820)")
         if (fields[0], partition) in found:
@@ -296,7 +296,8 @@ def read_csv(text: str, group: str = "") -> dict[TopicPartition, int]:
 def file_text(name: str) -> str:
     """The text of a file of offsets, or of standard input for "-". Raises `UsageError`."""
     try:
-        return sys.stdin.read() if name == "-" else Path(name).expanduser().read_text(encoding="utf-8")
+        text = sys.stdin.read() if name == "-" else Path(name).expanduser().read_text(encoding="utf-8")
+        return text.removeprefix("\ufeff")  # what some editors and spreadsheets put before UTF-8
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
 
@@ -308,10 +309,7 @@ def parse_selection(text: str) -> tuple[str, tuple[int, ...] | None]:
         raise UsageError(f"--topic {text!r} names no topic; write it as orders or orders:0,3")
     if not colon:
         return name, None
-    try:
-        partitions = tuple(sorted({int(part) for part in numbers.split(",")}))
-    except ValueError:
-        raise UsageError(f"--topic {text!r}: partitions are whole numbers, as in orders:0,3") from None
-    if partitions[0] < 0:
+    parts = [part.strip() for part in numbers.split(",")]
+    if not all(_DIGITS.fullmatch(part) and int(part) >= 0 for part in parts):
         raise UsageError(f"--topic {text!r}: partitions are whole numbers, as in orders:0,3")
-    return name, partitions
+    return name, tuple(sorted({int(part) for part in parts}))

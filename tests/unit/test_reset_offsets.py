@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -16,6 +17,7 @@ from console.ops.offsets import (
     Strategy,
     StrategyKind,
     entry,
+    file_text,
     parse_selection,
     parse_strategy,
     read_csv,
@@ -218,3 +220,20 @@ NO_SENSE = [
 def test_a_strategy_that_makes_no_sense(kind: str, value: str) -> None:
     with pytest.raises(UsageError):
         parse_strategy(kind, value, NOW)
+
+
+@pytest.mark.parametrize("number", ["1_0", "٣", "１", "0x1", "1.0", ""])
+def test_numbers_are_written_with_plain_digits(number: str) -> None:
+    for line in (f"orders,{number},5", f"orders,0,{number}"):
+        with pytest.raises(UsageError, match="line 1: partition and offset are whole numbers"):
+            read_csv(line)
+    with pytest.raises(UsageError, match="partitions are whole numbers"):
+        parse_selection(f"orders:{number}")
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "offsets.csv"
+    path.write_text("orders,0,5\n", encoding="utf-8-sig")
+    assert read_csv(file_text(str(path))) == {("orders", 0): 5}
+    monkeypatch.setattr("sys.stdin", path.open(encoding="utf-8"))
+    assert read_csv(file_text("-")) == {("orders", 0): 5}
