@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from console.errors import Denied, Failed, NotFound, Unreachable
 from console.kafka import codes, offsets
-from console.kafka.cluster import RETRY_PAUSE, Cluster, Metadata, TopicMeta
+from console.kafka.cluster import RETRY_PAUSE, Cluster, Metadata, TopicMeta, possible_name
 from console.kafka.groups import Described, Listed, described, held, listed
 from console.kafka.inspect import patience, reach
 from console.kafka.messages import DESCRIBE_CONFIGS
@@ -29,6 +29,7 @@ async def group(cluster: Cluster, name: str, deadline: float) -> Group:
 
     Raises `NotFound` when no broker lists it, `Unreachable` when it may be a silent broker's.
     """
+    possible_name("group", name)
     metadata = await cluster.metadata(deadline)
     seen = await _find(cluster, metadata, name, deadline)
     problems: list[Problem] = []

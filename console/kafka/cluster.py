@@ -13,7 +13,7 @@ from uuid import UUID
 
 from msgspec import Struct, field
 
-from console.errors import Denied, LogqError, Unreachable
+from console.errors import Denied, LogqError, NotFound, Unreachable
 from console.kafka import codes
 from console.kafka.messages import FIND_COORDINATOR, METADATA, Api
 from console.kafka.properties import Wire
@@ -69,6 +69,14 @@ class _Slot(Struct):
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     connection: Connection | None = None
+
+
+def possible_name(kind: str, name: str) -> None:
+    """Raise `NotFound` for a name that Kafka cannot have: the command line passes on bytes that are not UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise NotFound(f"no {kind} can be called {name}: names in Kafka are UTF-8, this is not") from None
 
 
 class Cluster:
@@ -188,8 +196,11 @@ class Cluster:
     async def metadata(self, deadline: float, topics: Sequence[str] | None = None) -> Metadata:
         """The cluster from whichever broker answers first; `topics` None asks for all of them.
 
-        Raises `Unreachable` or `Denied` when nobody answers, with what each address said.
+        Raises `Unreachable` or `Denied` when nobody answers, with what each address said, `NotFound` for a name that
+        is not UTF-8.
         """
+        for name in topics or ():
+            possible_name("topic", name)
         key = None if topics is None else tuple(topics)
 
         def values() -> dict[str, Any]:

@@ -292,3 +292,10 @@ def test_what_made_the_run_read_only_is_named(
     monkeypatch.setenv("LOGQ_READ_ONLY", variable)
     assert main([*argv, "group", "reset", "g", "--to-latest", "--execute", "--yes"]) == 3
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["topic", "show"], ["group", "show"], ["topic", "browse"]])
+def test_a_name_that_is_not_utf8_is_wrong_usage(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-b", "127.0.0.1:1", *argv, "g\udcff"]) == 2
+    err = capsys.readouterr().err
+    assert "names in Kafka are UTF-8" in err and "g\\xff" in err
