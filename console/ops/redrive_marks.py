@@ -45,6 +45,11 @@ class Marks:
         return self.doubtful.get(message.id) == milliseconds(message)
 
 
+def another(known: str | None, seen: str | None) -> bool:
+    """Whether two topics of one name have ids that tell them apart."""
+    return known is not None and seen is not None and known != seen
+
+
 def milliseconds(message: Message) -> int:
     """The record's timestamp as Kafka has it; -1 when it has none."""
     return -1 if message.timestamp is None else round(message.timestamp * 1000)
@@ -62,7 +67,7 @@ def marks(journal: Journal, topic: str, topic_id: str | None, place: str, apart_
     doubtful: dict[str, int] = {}
     jobs = []
     for job in _jobs(journal, topic, place):
-        if job.id == apart_from or _of_another(journal, job, topic_id):
+        if job.id == apart_from or another(journal.plan(job.id).get("dlq_id"), topic_id):
             continue
         for entry in journal.entries(job.id, (SENT, INTENT, AMBIGUOUS)):
             at = int(json.loads(entry.data or b"{}").get("timestamp", -1))
@@ -73,12 +78,6 @@ def marks(journal: Journal, topic: str, topic_id: str | None, place: str, apart_
                 if job.id not in jobs:
                     jobs.append(job.id)
     return Marks(done, {key: at for key, at in doubtful.items() if done.get(key) != at}, tuple(jobs))
-
-
-def _of_another(journal: Journal, job: Job, topic_id: str | None) -> bool:
-    """Whether a job is known to have been another topic's of the same name."""
-    planned = journal.plan(job.id).get("dlq_id")
-    return planned is not None and topic_id is not None and planned != topic_id
 
 
 def _jobs(journal: Journal, topic: str, place: str) -> list[Job]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from console.errors import LogqError, Refused
 from console.journal import Entry
 from console.model import JobState, Outcome, Problem, Progress
 from console.ops.guard import require_writable
-from console.ops.redrive_marks import FAILED, INTENT, LEFT, SENT, marks, place_of
+from console.ops.redrive_marks import FAILED, INTENT, LEFT, SENT, another, marks, place_of
 from console.ops.redrive_topic_plan import TopicRedrivePlan, from_json, plan, to_json, view
 from console.ops.redrive_topic_select import Chosen, Selection
 from console.ops.redrive_topic_send import Sender, settle
@@ -92,8 +92,7 @@ def resume(
 
 def _check_same(session: Session, planned: TopicRedrivePlan) -> None:
     """Raise `Refused` when the dead-letter topic is not the one that was planned, `NotFound` when there is none."""
-    known = session.require_kafka().topic(planned.dlq).id
-    if planned.dlq_id is not None and known is not None and known != planned.dlq_id:
+    if another(planned.dlq_id, session.require_kafka().topic(planned.dlq).id):
         raise Refused(
             f"{planned.dlq} was deleted and made again since this redrive was planned: what it holds now was in no "
             f"plan, so nothing was sent; logq dlq redrive {planned.dlq} plans anew"
@@ -146,7 +145,9 @@ class _Run:
         self._canary = canary
         self._states: dict[str, str] = {}
         self._ambiguous: set[str] = set()
-        self._left = self._elsewhere = 0
+        self._left = self._elsewhere = self._doubtful = 0
+        self._waiting: Counter[str] = Counter()
+        """Records of the plan that cannot be sent now, by the reason."""
         self._paused = self._ended = False
         self._problems: list[Problem] = []
         self._fatal: Problem | None = None
@@ -225,7 +226,10 @@ class _Run:
                     self._problems.append(Problem(key, "REFUSED", entry.note))
 
     def _todo(self) -> Generator[Chosen, None, None]:
-        """The records to be sent, by time, with those begun before; what has nowhere to go is noted on the way."""
+        """The records to be sent, by time, with those begun before; what has nowhere to go is noted on the way.
+
+        What the plan had a place for, and what was begun, waits for its place; the rest is left for good.
+        """
         planned, session = self.planned, self.session
         known = marks(session.journal, planned.dlq, planned.dlq_id, planned.place, apart_from=self.job)
         selection = Selection(
@@ -242,26 +246,33 @@ class _Run:
         begun = {key for key, state in self._states.items() if state not in (SENT, FAILED, LEFT)}
         # The limit counts what this job has taken, also in a run before.
         taken = sum(state != LEFT for state in self._states.values())
+        aims = {d.name for d in planned.destinations}
         for chosen in selection.records(self._cancel):
-            state = self._states.get(chosen.message.id)
-            if chosen.to is None:
-                self._left += 1
-                if state is None:
-                    self._states[chosen.message.id] = LEFT
-                    entry = Entry(chosen.message.id, LEFT, note=chosen.reason)
-                    self.session.journal.put(self.job, [entry], wait=False)
-                continue
+            key = chosen.message.id
+            state = self._states.get(key)
             if state in (SENT, FAILED):
                 continue
-            if state is None:
+            ours = state not in (None, LEFT) or chosen.to is not None or chosen.aim in aims
+            if state in (None, LEFT):
                 if planned.limit is not None and taken >= planned.limit:
                     if not begun:
                         break
                     continue
-                taken += 1
-            begun.discard(chosen.message.id)
-            yield chosen
+                taken += ours
+            begun.discard(key)
+            # An INTENT that could not be settled may have been sent: not again before it was looked for.
+            if chosen.to is not None and state != INTENT:
+                yield chosen
+                continue
+            if ours:
+                self._waiting[chosen.reason] += 1
+            else:
+                self._left += 1
+            if state is None:
+                self._states[key] = LEFT
+                session.journal.put(self.job, [Entry(key, LEFT, note=chosen.reason)], wait=False)
         self._elsewhere = max(0, selection.done - planned.done_before)
+        self._doubtful = max(0, selection.doubtful - planned.doubtful)
 
     def _report(self, rate: float | None) -> None:
         if self._on_progress is not None:
@@ -272,15 +283,16 @@ class _Run:
     def outcome(self) -> Outcome:
         """How this run ended."""
         planned, job, done, failed = self.planned, self.job, self.done, self.failed
-        left = 0 if self._ended else max(0, planned.total - done - failed)
-        unsure = [key for key, state in self._states.items() if state == INTENT]
+        waiting = self._waiting.total()
+        left = waiting if self._ended else max(0, planned.total - done - failed)
+        unsure = sum(state == INTENT for state in self._states.values())
         if self._paused:
             state: JobState = "paused"
         elif self._fatal is not None:
             state = "partly" if done else "failed"
         elif self._cancel.is_set() and left:
             state = "cancelled"
-        elif failed:
+        elif failed or waiting or unsure:
             state = "partly" if done else "failed"
         else:
             state = "done"
@@ -291,23 +303,40 @@ class _Run:
             lines.append(f"canary: paused after {counted(done + failed)} of {counted(planned.total)}; look at what")
             lines[-1] += f" consumes {planned.target.replace('kafka:', '')}, then logq job resume {job} sends the rest"
         elif left:
-            lines.append(f"{counted(left)} left")
+            why = "; ".join(filter(None, self._waiting))
+            lines.append(f"{counted(left)} left" + (f": {why}" if why and self._ended else ""))
         if unsure:
-            lines.append(f"{plural(len(unsure), 'record')} may have been sent: a resume looks for them")
-        if self._ambiguous:
-            named = sorted(self._ambiguous)
-            shown = ", ".join(named[:_IDS_NAMED]) + (", …" if len(named) > _IDS_NAMED else "")
-            lines.append(f"{counted(len(named))} may be at the destination twice (named in the receipt): {shown}")
+            lines.append(f"{plural(unsure, 'record')} may have been sent: a resume looks for them")
+        lines += self._doubled()
         if self._elsewhere:
             lines.append(f"{counted(self._elsewhere)} were redriven by another job meanwhile: not sent again")
-        gone = planned.total - done - failed - self._elsewhere
+        if self._doubtful:
+            lines.append(f"{counted(self._doubtful)} may have been redriven by another job that was not finished")
+        gone = planned.total - done - failed - waiting - self._elsewhere - self._doubtful
         if self._ended and gone > 0:
             lines.append(f"{counted(gone)} of the planned are in the topic no more (expired or compacted)")
         if self._left:
             lines.append(
                 f"{plural(self._left, 'record')} without a place to go stay (named in the receipt); --to decides"
             )
-        if state not in ("done", "paused") and (left or self._fatal is not None):
+        if state not in ("done", "paused") and (left or unsure or self._fatal is not None):
             lines.append(f"logq job resume {job} goes on where it stopped")
         lines.append(f"logq job receipt {job} proves it; it cannot be undone")
         return Outcome(job, state, done, failed, left, tuple(lines), tuple(self._problems))
+
+    def _doubled(self) -> list[str]:
+        """In words which records were sent though they may have been before, and which are still to be."""
+        twice = [key for key in self._ambiguous if self._states[key] == SENT]
+        open_ = [key for key in self._ambiguous if self._states[key] not in (SENT, FAILED)]
+        lines = []
+        if twice:
+            lines.append(
+                f"{counted(len(twice))} may be at the destination twice (named in the receipt): {_named(twice)}"
+            )
+        if open_:
+            lines.append(f"{counted(len(open_))} may have been sent before (named in the receipt): {_named(open_)}")
+        return lines
+
+
+def _named(keys: Sequence[str]) -> str:
+    return ", ".join(sorted(keys)[:_IDS_NAMED]) + (", …" if len(keys) > _IDS_NAMED else "")

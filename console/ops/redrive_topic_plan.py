@@ -29,13 +29,15 @@ _GROUPS_NAMED = 4
 class TopicDestination:
     """A topic that copies go to. `ends` are its high watermarks when planned, by partition: no copy is below them.
 
-    `groups` are the consumer groups with offsets on it ("billing (Stable)"), None when they could not be seen.
+    `groups` are the consumer groups with offsets on it ("billing (Stable)"), None when they could not be seen. `id` is
+    the topic's, None where that is not known.
     """
 
     name: str
     records: int
     ends: tuple[tuple[int, int], ...]
     groups: tuple[str, ...] | None = None
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,7 @@ def plan(
         left=tuple(left.most_common()),
         came_back=came_back,
         destinations=tuple(
-            TopicDestination(name, many, _ends(selection.topics[name]), None if groups is None else groups[name])
+            _destination(selection.topics[name], many, None if groups is None else groups[name])
             for name, many in goes.most_common()
         ),
         command=_command(session, dlq, target, where, keys, limit, rate, clusters, canary),
@@ -226,8 +228,10 @@ def _ranges(client: KafkaClient, seen: Topic, places: Sequence[tuple[int, int]])
     return {p: (begin, end) for p, (begin, end) in found.items() if begin < end}
 
 
-def _ends(topic: Topic | str) -> tuple[tuple[int, int], ...]:
-    return () if isinstance(topic, str) else tuple((p.partition, p.end or 0) for p in topic.partitions)
+def _destination(topic: Topic | str, records: int, groups: tuple[str, ...] | None) -> TopicDestination:
+    assert not isinstance(topic, str), "records go to topics that were found"
+    ends = tuple((p.partition, p.end or 0) for p in topic.partitions)
+    return TopicDestination(topic.name, records, ends, groups, topic.id)
 
 
 def _groups(session: Session, names: Mapping[str, int]) -> dict[str, tuple[str, ...]] | None:
@@ -349,6 +353,7 @@ def from_json(raw: Mapping[str, Any]) -> TopicRedrivePlan:
             d["records"],
             tuple((p, end) for p, end in d["ends"]),
             None if d["groups"] is None else tuple(d["groups"]),
+            d.get("id"),
         )
         for d in raw["destinations"]
     )

@@ -30,7 +30,7 @@ class Chosen:
     """A record that is selected. `to` is its destination and `partition` the one there (None: by key).
 
     `to` is None when it has nowhere to go, and `reason` says why. `headers` are those the copy keeps. `again` says that
-    it was redriven before, failed again and came back.
+    it was redriven before, failed again and came back. `aim` is the topic it is for, also when that cannot be reached.
     """
 
     message: Message
@@ -39,6 +39,7 @@ class Chosen:
     headers: tuple[tuple[str, bytes | None], ...] = ()
     reason: str = ""
     again: bool = False
+    aim: str | None = None
 
 
 class Selection:
@@ -114,11 +115,11 @@ class Selection:
             return replace(chosen, reason="it comes from this dead-letter topic itself")
         there = self.destination(to)
         if isinstance(there, str):
-            return replace(chosen, reason=there)
+            return replace(chosen, reason=there, aim=to)
         same = why is not None and to == origin and why.original_partition is not None
         numbers = {p.partition for p in there.partitions}
         number = why.original_partition if same and why is not None and why.original_partition in numbers else None
-        return replace(chosen, to=to, partition=number)
+        return replace(chosen, to=to, partition=number, aim=to)
 
     def destination(self, name: str) -> Topic | str:
         """The topic of a name, or in words why nothing can go there; asked once."""

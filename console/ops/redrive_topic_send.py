@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from console.errors import LogqError
+from console.errors import LogqError, NotFound
 from console.journal import Entry, Journal
 from console.kafka import write
 from console.kafka.browse import Scan, headers_of
 from console.model import Problem
-from console.ops.redrive_marks import AMBIGUOUS, FAILED, INTENT, SENT, UNSENT, milliseconds
+from console.ops.redrive_marks import AMBIGUOUS, FAILED, INTENT, SENT, UNSENT, another, milliseconds
 from console.ops.redrive_topic_plan import TopicRedrivePlan
 from console.ops.redrive_topic_select import JOB_HEADER, ORIGIN_HEADER, Chosen
 
@@ -167,16 +167,16 @@ def name_of(error: BaseException) -> str:
     return name if name in REFUSED or name in NOT_WRITTEN else "_QUEUE_FULL"
 
 
-def settle(client: KafkaClient, journal: Journal, job: str, planned: TopicRedrivePlan, patience: float) -> list[str]:
+def settle(client: KafkaClient, journal: Journal, job: str, planned: TopicRedrivePlan, patience: float) -> None:
     """After a run that ended in between: find out what became of the records with an INTENT and no answer.
 
     Their destinations are read from where this job's copies can begin: a copy that is found is SENT. What is not found
     is AMBIGUOUS, for the dead process's last request may still be on its way, and will be sent again: the only records
-    that can be doubled. Returns the ids of those. The same when a destination cannot be read.
+    that can be doubled. The same when a destination cannot be read. While there is none, its records keep their INTENT.
     """
     open_entries = list(journal.entries(job, (INTENT,)))
     if not open_entries:
-        return []
+        return
     unsure = {entry.key: json.loads(entry.data or b"{}") for entry in open_entries}
     since = min(entry.at for entry in open_entries)
     floors = {(d.name, p): end for d in planned.destinations for p, end in d.ends}
@@ -186,22 +186,27 @@ def settle(client: KafkaClient, journal: Journal, job: str, planned: TopicRedriv
             topic, partition, offset = entry.result.rsplit("/", 2)
             place = (topic, int(partition))
             floors[place] = max(floors.get(place, 0), int(offset) + 1)
+    planned_ids = {d.name: d.id for d in planned.destinations}
     found: dict[str, str] = {}
+    absent: set[str] = set()
     for topic in sorted({str(data["to"]) for data in unsure.values()}):
         try:
-            found |= copies(client, job, topic, floors, patience)
+            # A topic made again counts its offsets from 0.
+            remade = another(planned_ids.get(topic), client.topic(topic).id)
+            found |= copies(client, job, topic, {} if remade else floors, patience)
+        except NotFound:
+            absent.add(topic)
         except LogqError as error:
             journal.audit(f"the copies in {topic} could not be looked for: {error}", job)
     journal.put(job, [Entry(key, SENT, result=result) for key, result in found.items() if key in unsure])
-    missing = [key for key in unsure if key not in found]
     journal.put(
         job,
         [
             Entry(key, AMBIGUOUS, ambiguous=True, note="the run ended between INTENT and SENT; no copy was found")
-            for key in missing
+            for key, data in unsure.items()
+            if key not in found and data["to"] not in absent
         ],
     )
-    return missing
 
 
 def copies(
