@@ -8,7 +8,7 @@ from typing import Any
 
 from console.model import Message
 from console.ops.browse_filter import text_of
-from console.ops.replay_words import QUEUE_HEADERS
+from console.ops.replay_words import LINES_GROUP, QUEUE_HEADERS
 from console.sqs.send import LARGE_BATCH_BYTES, SAFE_BATCH_BYTES, Outgoing
 
 # AWS, SendMessage: #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF
@@ -61,13 +61,18 @@ def attributes(record: Message, job: str) -> dict[str, dict[str, Any]]:
 
 
 def group_of(record: Message) -> str:
-    """The message group: the key, its hash where SQS does not take it, the partition where there is none."""
-    if record.key is None:
-        return f"partition-{record.partition}"
-    key = text_of(record.key)
-    if isinstance(key, str) and _GROUP.fullmatch(key):
-        return key
-    return hashlib.sha256(record.key).hexdigest()
+    """The message group: the record's own, else its key, its hash where SQS does not take it, else its partition.
+
+    Lines of a file that have none of them are one group, which keeps their order.
+    """
+    if record.group_id is not None:
+        own = record.group_id.encode("utf-8", "surrogateescape")
+    elif record.key is not None:
+        own = record.key
+    else:
+        return LINES_GROUP if record.partition is None else f"partition-{record.partition}"
+    name = text_of(own)
+    return name if isinstance(name, str) and _GROUP.fullmatch(name) else hashlib.sha256(own).hexdigest()
 
 
 def dedup_id(topic: str, partition: int | None, offset: int | None, job: str) -> str:

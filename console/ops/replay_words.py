@@ -13,6 +13,9 @@ _GROUPS_NAMED = 8
 EPOCH = "1970-01-01T00:00:00Z"
 """The time 0: Kafka's client takes it for none, so that no copy can have it."""
 
+LINES_GROUP = "file"
+"""The message group of lines that have no group, key or partition of their own."""
+
 QUEUE_HEADERS = 7
 """SQS takes 10 message attributes; three are ours: logq-replay, logq-origin, logq-key."""
 
@@ -113,7 +116,13 @@ def _readers(plan: ReplayPlan) -> str:
 
 
 def _attributes(plan: ReplayPlan) -> str:
-    group = "; message group: the key" if plan.fifo else ""
+    group = ""
+    if plan.fifo and plan.file:
+        group = (
+            f"; message group: each line's group_id, else its key, else partition-N, else {LINES_GROUP} for all others"
+        )
+    elif plan.fifo:
+        group = "; message group: the key, partition-N where there is none"
     return (
         f"the value as body; attributes logq-replay, logq-origin, logq-key and the first {QUEUE_HEADERS} headers with "
         f"a name and value SQS takes, other headers and the timestamp are dropped{group}"

@@ -89,6 +89,37 @@ def test_an_export_comes_back_byte_for_byte(kafka: str, session: Session, unique
     assert "exactly once" in jobs.receipt(session, outcome.job)
 
 
+def test_a_fifo_queues_messages_come_back_in_their_groups(
+    sqs_endpoint: str, kafka: str, session: Session, unique: Unique, tmp_path: Path
+) -> None:
+    """What was peeked at goes into the groups it was in; lines by hand into their own, or by key or partition."""
+    path = tmp_path / "peeked.jsonl"
+    by_hand: list[dict[str, Any]] = [
+        {"value": "h0", "group_id": "g1", "key": "k"},
+        {"value": "h1", "key": "k"},
+        {"value": "h2", "partition": 3},
+        {"value": "h3"},
+    ]
+    with sqs_world.world(sqs_endpoint, unique("groups"), fifo=True) as world:
+        for n in range(6):
+            world.client.send_message(
+                QueueUrl=world.url, MessageBody=f"m{n}", MessageGroupId=f"g{n % 3}", MessageDeduplicationId=f"d{n}"
+            )
+        where = ("-b", kafka, "--endpoint-url", sqs_endpoint, "--region", "eu-west-1")
+        peeked = logq(*where, "queue", "peek", world.name, "-o", "jsonl")
+        assert peeked.code == 0, peeked.err
+        seen = [json.loads(line) for line in peeked.out.splitlines()]
+        path.write_text(peeked.out + "".join(json.dumps(line) + "\n" for line in by_hand), encoding="utf-8")
+        outcome = replay.run(session, replay.plan(session, str(path), f"sqs:{world.dlq}"))
+        assert (outcome.state, outcome.done) == ("done", len(seen) + 4), outcome.lines
+        got = {m["Body"]: m["Attributes"]["MessageGroupId"] for m in world.drain(world.dlq_url)}
+    assert {g for g in got.values() if g.startswith("g")} == {"g0", "g1", "g2"}
+    assert got == {
+        **{line["value"]: f"g{int(line['value'][1]) % 3}" for line in seen},
+        "h0": "g1", "h1": "k", "h2": "partition-3", "h3": "file",
+    }  # fmt: skip
+
+
 def test_a_time_that_no_copy_can_have_is_told_in_the_plan(
     kafka: str, session: Session, unique: Unique, tmp_path: Path
 ) -> None:

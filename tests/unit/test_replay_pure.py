@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from console import health
 from console.errors import UsageError
@@ -156,7 +157,8 @@ def test_the_words_say_what_matters() -> None:
     assert "by their own time" in told(retention_seconds=60.0)
     assert "by their own time" not in told(retention_seconds=6000.0)
     assert "at least once" in told(to="queue")
-    assert "message group: the key" in told(to="queue", fifo=True)
+    assert "message group: the key, partition-N" in told(to="queue", fifo=True)
+    assert "message group: each line's group_id, else its key" in told(to="queue", fifo=True, file=True)
     assert view(planned()).target == "orders-copy"
     assert [row[3] for row in view(planned()).rows] == ["50", "0", "50"]
     assert replay.view is view
@@ -317,6 +319,9 @@ def test_attributes_are_at_most_ten_and_none_twice() -> None:
 def test_the_message_group_is_the_key() -> None:
     assert group_of(record(b"x", b"order-1")) == "order-1"
     assert group_of(record(b"x", None)) == "partition-2"
+    assert group_of(structs.replace(record(b"x", b"order-1"), group_id="g1")) == "g1"
+    assert len(group_of(structs.replace(record(b"x", b"order-1"), group_id="has space"))) == 64
+    assert group_of(Message("", "", value=b"x")) == "file"
     for odd in (b"has space", b"k" * 129, "é".encode(), b"\xff", b""):
         assert len(group_of(record(b"x", odd))) == 64
     assert group_of(record(b"x", b"a b")) != group_of(record(b"x", b"a c"))
