@@ -24,7 +24,7 @@ from console.cli.progress import Bar
 from console.cli.run import Run
 from console.errors import Refused
 from console.model import Outcome, Progress
-from console.ops.plan import PlanView
+from console.ops.plan import PlanView, printed
 
 Job = Callable[[threading.Event, Callable[[Progress], None]], Outcome]
 
@@ -34,7 +34,7 @@ _NUMERIC = frozenset("0123456789,.–+-~=><%")
 
 
 class Change(Struct, frozen=True):
-    """A change that was planned: its plan in words and as JSON, and what runs it (blocking).
+    """A change that was planned: its plan in words and as the journal keeps it, and what runs it (blocking).
 
     `idle` says why there is nothing to do, "" when there is.
     """
@@ -82,7 +82,9 @@ def carry_out(run: Run, change: Change, execute: bool, yes: bool) -> int:
         confirm(run, change.view)
     outcome = perform(change.run)
     if quiet:
-        _print_rows(run, {"plan": change.plan, "outcome": shapes.outcome(outcome)}, shapes.outcome(outcome), outcome)
+        _print_rows(
+            run, {"plan": printed(change.plan), "outcome": shapes.outcome(outcome)}, shapes.outcome(outcome), outcome
+        )
     else:
         print_outcome(run, outcome)
     return EXIT_CODES.get(outcome.state, 1)
@@ -191,7 +193,8 @@ def _print_plan(run: Run, change: Change) -> None:
     if run.output == "table":
         _show(change.view, to_stderr=False, color=run.color)
     else:
-        _print_rows(run, {"plan": change.plan}, change.plan, None)
+        plan = printed(change.plan)
+        _print_rows(run, {"plan": plan}, plan, None)
 
 
 def _print_rows(run: Run, lists: dict[str, Any], row: dict[str, Any], outcome: Outcome | None) -> None:

@@ -15,7 +15,7 @@ from console.cli.run import Run
 from console.cli.waiting import Waiting, waiting
 from console.errors import UsageError
 from console.model import Job, Severity
-from console.ops.plan import PlanView
+from console.ops.plan import PlanView, printed
 
 if TYPE_CHECKING:
     from console.ops.session import Session
@@ -117,7 +117,7 @@ def show_job(run: Run, job: str) -> None:
             lists={
                 "jobs": [row],
                 "entries": counts,
-                "plan": journal.plan(found.id),
+                "plan": printed(journal.plan(found.id)),
                 "note": shapes.raw(found.note),
                 "command": shapes.raw(found.command),
                 "trail": [

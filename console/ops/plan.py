@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from console.model import JobKind
+from console.ops.lines import when
 
 OVERWRITTEN = "OVERWRITTEN"
 """The code of a problem: an offset that a reset had put in place was replaced by somebody else's commit."""
@@ -32,3 +35,16 @@ class PlanView(Struct, frozen=True):
     def typed(self, production: bool) -> bool:
         """Whether the target's name has to be typed: on a production profile, and before anything is deleted."""
         return production or self.kind == "purge"
+
+
+_TIMES = frozenset({"at", "first_time", "last_time"})
+
+
+def printed(plan: Any) -> Any:
+    """A plan as the journal keeps it (or a part of one) with its times as RFC 3339: what JSON for others holds."""
+    if isinstance(plan, dict):
+        return {
+            key: when(value) if key in _TIMES and isinstance(value, float) else printed(value)
+            for key, value in plan.items()
+        }
+    return [printed(value) for value in plan] if isinstance(plan, list | tuple) else plan

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from console.errors import UsageError
 from console.journal import Entry, Journal
 from console.model import Job
+from console.ops.plan import printed
 from console.text import DASH, block, count, utc
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _lines(journal: Journal, job: Job) -> Iterator[dict[str, Any]]:
         "command": job.command,
         "note": job.note or None,
         "undoable": job.undoable,
-        "plan": journal.plan(job.id),
+        "plan": printed(journal.plan(job.id)),
         "outcomes": journal.counts(job.id),
     }
     for line in journal.trail(job.id):

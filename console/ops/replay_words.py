@@ -65,7 +65,7 @@ def view(plan: ReplayPlan) -> PlanView:
 
 
 def to_json(plan: ReplayPlan) -> dict[str, Any]:
-    """The plan as plain values: what `-o json` prints and the journal keeps."""
+    """The plan as plain values for the journal; `console.ops.plan.printed` makes of it what `-o json` prints."""
     return {**to_values(plan), "warnings": list(warnings(plan))}
 
 

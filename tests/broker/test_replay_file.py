@@ -120,6 +120,25 @@ def test_a_fifo_queues_messages_come_back_in_their_groups(
     }  # fmt: skip
 
 
+def test_times_in_json_are_rfc_3339_wherever_a_plan_is_printed(kafka: str, unique: Unique, tmp_path: Path) -> None:
+    """The plan, the job and the receipt; what the journal keeps is read again by a resume."""
+    source, target = pair(kafka, unique, 1)
+    fill(kafka, source, 3, 1)
+    env = {"XDG_STATE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    name = unique("times")
+    words = ("-b", kafka, "replay", f"kafka:{source}", "--to", f"kafka:{target}", "--job", name, "-o")
+    answers = [json.loads(logq(*words, "json", env=env).out)["plan"]]
+    answers.append(json.loads(logq(*words, "jsonl", env=env).out))
+    answers.append(json.loads(logq(*words, "json", "--execute", "--yes", env=env).out)["plan"])
+    answers.append(json.loads(logq("job", "show", name, "-o", "json", env=env).out)["plan"])
+    receipt = logq("job", "receipt", name, "--format", "jsonl", env=env).out
+    answers.append(json.loads(receipt.splitlines()[0])["plan"])
+    for plan in answers:
+        assert plan["ranges"][0]["first_time"] == "2023-11-14T22:13:20.000Z"
+        assert plan["ranges"][0]["last_time"] == "2023-11-14T22:13:20.002Z"
+        assert plan["at"].startswith("20") and plan["at"].endswith("Z")
+
+
 def test_a_time_that_no_copy_can_have_is_told_in_the_plan(
     kafka: str, session: Session, unique: Unique, tmp_path: Path
 ) -> None:

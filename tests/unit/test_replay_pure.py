@@ -18,6 +18,7 @@ from console.kafka.marks import Mark, parse
 from console.model import Group, GroupPartition, Message, Problem, Status, TopicPartition
 from console.ops import replay, replay_plan, replay_ranges
 from console.ops.browse_filter import RecordWhere
+from console.ops.plan import printed
 from console.ops.replay_message import attributes, dedup_id, group_of, outgoing
 from console.ops.replay_ranges import Range
 from console.ops.replay_unit import INTENT, Unit, restored
@@ -126,7 +127,12 @@ def test_options_that_make_no_sense(how: dict[str, Any]) -> None:
 
 def test_a_plan_comes_back_from_the_journal() -> None:
     for plan in (planned(), planned(to="queue", groups=None, problems=(Problem("w", "C", "m"),), where="value > 1")):
-        assert from_json(json.loads(json.dumps(to_json(plan)))) == plan
+        kept = json.loads(json.dumps(to_json(plan)))
+        assert from_json(kept) == plan
+        told = printed(kept)
+        assert told["at"] == "2026-11-18T11:06:40.000Z"
+        assert (told["ranges"][0]["first_time"], told["ranges"][1]["first_time"]) == ("2026-11-18T11:05:00.000Z", None)
+        assert told["ranges"][0]["start"] == 10
     assert planned().total == planned().offsets == 100
     assert planned(limit=7).total == 7
     assert planned(where="true").total is None
