@@ -12,7 +12,7 @@ from console.model import Queue
 from console.ops import targets
 from console.ops.command import command_line
 from console.ops.plan import PlanView
-from console.sqs import inspect
+from console.sqs import inspect, move
 from console.text import DASH, plural
 from console.text import count as counted
 
@@ -65,7 +65,8 @@ def plan(session: Session, queue: str, *, save: bool = True, lease_seconds: int 
     """Look at the queue that is to be emptied; changes nothing and receives nothing.
 
     Raises `NotFound` for an unknown queue, `UsageError` for a topic, `Refused` where saving cannot work: with one
-    receive allowed, reading a message again moves it to the dead-letter queue instead of deleting it.
+    receive allowed, reading a message again moves it to the dead-letter queue instead of deleting it. `Refused` also
+    while the server moves the messages elsewhere: which are purged and which moved nobody could tell.
     """
     side, name = targets.parse(queue)
     if side == "kafka":
@@ -79,6 +80,9 @@ def plan(session: Session, queue: str, *, save: bool = True, lease_seconds: int 
             f"refused to save and purge {name}: it allows 1 receive, so what was received before would move to "
             f"{found.dlq or 'its dead-letter queue'} when it is read; purge it with --no-save, or raise maxReceiveCount"
         )
+    # Only a dead-letter queue can be moved out of.
+    if found.dlq_of and (busy := move.at_work(move.probe(sqs, found.arn)[2])):
+        raise Refused(f"refused to purge {name}: {busy}; wait for it, or cancel it first")
     words = ["queue", "purge", name, *([] if save else ["--no-save"]), "--execute"]
     return PurgePlan(
         queue=found.name,

@@ -11,9 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 from console.errors import Failed, LogqError
 from console.journal import Entry, Journal
@@ -28,41 +27,92 @@ TASK = "task"
 
 CANCELLED = "CANCELLED"
 
+UNKNOWN = "UNKNOWN"
+"""The status of a task that the server does not list."""
+
 POLL_S = 0.5
 SETTLE_S = 20.0
 """How long counts are given to agree with the task's end; on AWS they may lag up to a minute, and the words say so."""
 
-_ACTIVE = ("RUNNING", "CANCELLING")
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a move task began with, as the journal keeps it: the counts, None where they could not be had.
+
+    `before` is what was visible in the dead-letter queue, `held` what the destinations held, `earlier` what tasks of
+    this job had moved that were cancelled before.
+    """
+
+    before: int | None
+    at: float
+    earlier: int
+    held: int | None = None
+
+    @property
+    def total(self) -> int | None:
+        """How many the job moves in all, as far as is known."""
+        return None if self.before is None else self.earlier + self.before
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """How a move task ended: by the counts of the dead-letter queue, None where they could not be had."""
+    """How far a move task is, or how it ended: by what it tells, and by the counts, None where they could not be had.
+
+    `after` is what is visible in the dead-letter queue, `arrived` by how many its destinations have grown. `final` says
+    that the server still lists the task, so that `told` is its own last word; a cancelled one vanishes from some lists.
+    `stopped` says that somebody asked it to end.
+    """
 
     status: str
-    before: int | None
+    begun: Begun
     after: int | None
     told: int | None
+    arrived: int | None = None
     failure: str = ""
-    earlier: int = 0
+    final: bool = True
+    stopped: bool = False
+
+    @property
+    def gone(self) -> int | None:
+        """How many left the dead-letter queue, by whatever: the task, a purge, somebody who reads and deletes."""
+        if self.begun.before is None or self.after is None:
+            return None
+        return max(0, self.begun.before - self.after)
+
+    @property
+    def moved(self) -> int:
+        """How many this task is known to have moved: never more than left the queue, nor than is told of.
+
+        What left the queue need not have been moved, so the counts alone prove nothing, and neither does the task's own
+        counter. It is believed as far as the counts bear it out. Where it tells 0, as it may long after messages have
+        arrived and on some servers always does, or is not listed any more, what the destinations have grown by
+        stands in: that may be too little (their consumers take) and, beside busy producers, too much.
+        """
+        told = self.told or 0
+        if not self.final or not told:
+            told = max(told, self.arrived or 0)
+        return told if self.gone is None else min(told, self.gone)
 
     @property
     def done(self) -> int:
-        """How many left the queue: by the counts, or by what the task tells when they could not be had.
+        """How many all tasks of the job are known to have moved."""
+        return self.begun.earlier + self.moved
 
-        `earlier` is what tasks of this job moved that were cancelled before.
-        """
-        if self.before is None or self.after is None:
-            return self.earlier + (self.told or 0)
-        return self.earlier + max(0, self.before - self.after)
+    @property
+    def unexplained(self) -> int:
+        """How many left the queue of which neither the task nor a destination tells."""
+        return 0 if self.gone is None else self.gone - self.moved
 
     @property
     def state(self) -> JobState:
-        """The job's state: done only when the queue is seen to be empty."""
-        if self.after == 0 and self.status != "CANCELLED":
-            return "done"
-        if self.status == "CANCELLED":
+        """The job's state: done only when the queue is seen to be empty and what left it is known to have been moved.
+
+        Cancelled also where it was to be and the server lists no task of it: none runs.
+        """
+        if self.status == CANCELLED or (self.stopped and self.status == UNKNOWN):
             return "cancelled"
+        if self.after == 0 and not self.unexplained:
+            return "done"
         return "partly" if self.done else "failed"
 
 
@@ -74,38 +124,41 @@ def run(
     cancel: threading.Event,
     on_progress: Callable[[Progress], None],
 ) -> Moved:
-    """Start (or, on a resume, find) the move task and follow it to its end. Raises `LogqError`s of the start."""
+    """Start (or, on a resume, find) the move task and follow it to its end. Raises `LogqError`s of the start.
+
+    With `cancel` set from the beginning none is started; one that runs is asked to stop.
+    """
     last = next(journal.entries(job), None)
     if last is not None and last.data is not None:
-        kept: dict[str, Any] = json.loads(last.data)
-        if not _needs_start(sqs, planned, kept["before"], kept["at"], last.state):
-            return _follow(sqs, journal, job, planned, kept["before"], kept["at"], kept["earlier"], cancel, on_progress)
-    before, began, earlier = counts(sqs, planned).visible, time.time(), journal.job(job).done
-    journal.put(
-        job, [Entry(TASK, "INTENT", data=json.dumps({"before": before, "at": began, "earlier": earlier}).encode())]
-    )
+        kept = Begun(**json.loads(last.data))
+        if cancel.is_set() or not _needs_start(sqs, planned, kept, last.state):
+            return _follow(sqs, journal, job, planned, kept, cancel, on_progress)
+    begun = Begun(counts(sqs, planned).visible, time.time(), journal.job(job).done, _held(sqs, planned))
+    if cancel.is_set():
+        return Moved(CANCELLED, begun, begun.before, None, stopped=True)
+    journal.put(job, [Entry(TASK, "INTENT", data=json.dumps(asdict(begun)).encode())])
     handle = _start(sqs, planned)
     journal.put(job, [Entry(TASK, "SENT", result=handle)])
     # SQS lists the last ten tasks, an emulator none that was cancelled: the history is ours.
     rate = "as fast as SQS chooses" if planned.rate is None else f"at most {planned.rate:g} a second"
-    journal.audit(f"move task started: {before if before is not None else 'unknown'} visible, {rate}", job)
-    return _follow(sqs, journal, job, planned, before, began, earlier, cancel, on_progress)
+    journal.audit(f"move task started: {_many(begun.before)} visible, {rate}", job)
+    return _follow(sqs, journal, job, planned, begun, cancel, on_progress)
 
 
-def _needs_start(sqs: SqsClient, planned: RedrivePlan, before: int | None, began: float, state: str) -> bool:
+def _needs_start(sqs: SqsClient, planned: RedrivePlan, begun: Begun, state: str) -> bool:
     """Whether a task must be started: the last was cancelled or has failed, or the server never began.
 
     It never began when no task of that time is listed and nothing has left the queue.
     """
-    mine = _mine(sqs, planned, began)
-    if mine is not None and mine.status in _ACTIVE:
+    mine = _mine(sqs, planned, begun.at)
+    if mine is not None and mine.status in move.ACTIVE:
         return False
     if state == CANCELLED or (mine is not None and mine.status in ("CANCELLED", "FAILED")):
         return True
     if mine is not None:
         return False
     visible = counts(sqs, planned).visible
-    return visible is not None and visible > 0 and (before is None or visible >= before)
+    return visible is not None and visible > 0 and (begun.before is None or visible >= begun.before)
 
 
 def _start(sqs: SqsClient, planned: RedrivePlan) -> str | None:
@@ -123,21 +176,19 @@ def _follow(
     journal: Journal,
     job: str,
     planned: RedrivePlan,
-    before: int | None,
-    began: float,
-    earlier: int,
+    begun: Begun,
     cancel: threading.Event,
     on_progress: Callable[[Progress], None],
 ) -> Moved:
     cancelled = False
     silent_since: float | None = None
-    task: Task | None = None
+    seen: Task | None = None
     done = 0
     while True:
         if journal.cancel_requested(job):
             cancel.set()
         try:
-            task = _mine(sqs, planned, began)
+            task = _mine(sqs, planned, begun.at)
             visible = counts(sqs, planned).visible
             silent_since = None
         except LogqError as error:
@@ -147,8 +198,7 @@ def _follow(
                 raise Failed(f"{error}; the move task may still run: logq job resume {job} looks again") from None
             cancel.wait(1.0)
             continue
-        if task is None and cancelled:
-            break
+        seen = task or seen
         if task is not None and cancel.is_set() and not cancelled and task.handle:
             cancelled = True
             # Journaled, for a cancelled task vanishes from some servers' lists, and a resume has to know.
@@ -156,26 +206,50 @@ def _follow(
             journal.audit("move task asked to stop; what it has moved stays moved", job)
             with suppress(LogqError):
                 sqs.bounded("cancel the move task", partial(move.cancel, sqs.sender(), task.handle))
-        if task is None or task.status not in _ACTIVE:
+        if task is None or task.status not in move.ACTIVE:
             break
-        left_queue = max(0, before - visible) if before is not None and visible is not None else 0
-        # Both lag: the task may tell 0 after messages have arrived, and what arrives meanwhile hides what has left.
-        done = max(done, task.moved or 0, left_queue)
+        now = Moved(task.status, begun, visible, task.moved, _arrived(sqs, planned, begun, task.moved))
+        done = max(done, now.done)  # each count lags by its own time
         note = f"native move task: {task.status.lower()}"
-        if (task.moved or 0) < done:
-            note += f"; by the queue's count, the task itself tells of {task.moved or 0:,} so far"
-        on_progress(Progress(job, done, 0, before, None, note))
+        if (task.moved or 0) < done - begun.earlier:
+            note += f"; by the counts, the task itself tells of {task.moved or 0:,} so far"
+        on_progress(Progress(job, done, 0, begun.total, None, note))
         journal.progress(job, done, note=note)
         (threading.Event() if cancelled else cancel).wait(POLL_S)
-    status = "CANCELLED" if cancelled else (task.status if task else "UNKNOWN")
-    after = _settled(sqs, planned, before, status)
-    moved = Moved(status, before, after, task.moved if task else None, task.failure if task else "", earlier)
+    moved = _settled(sqs, planned, begun, seen, listed=task is not None, cancelled=cancelled, stopped=cancel.is_set())
     if moved.state == "done":
         journal.put(job, [Entry(TASK, "done")])
-    told = "an unknown number" if moved.told is None else f"{moved.told:,}"
-    journal.audit(f"move task ended: {status.lower()}, it tells of {told} moved, the counts of {moved.done:,}", job)
-    on_progress(Progress(job, moved.done, 0, before, None, f"native move task: {status.lower()}"))
+    journal.audit(
+        f"move task ended: {moved.status.lower()}; it tells of {_many(moved.told)} moved, "
+        f"{_many(moved.gone)} left the queue, {moved.moved:,} known to be moved",
+        job,
+    )
+    on_progress(Progress(job, moved.done, 0, begun.total, None, f"native move task: {moved.status.lower()}"))
     return moved
+
+
+def _many(number: int | None) -> str:
+    return "an unknown number" if number is None else f"{number:,}"
+
+
+def _held(sqs: SqsClient, planned: RedrivePlan) -> int | None:
+    """How many messages the destinations hold now, None where a count cannot be had."""
+    try:
+        queues = [counts(sqs, planned, destination.url) for destination in planned.destinations]
+    except LogqError:
+        return None
+    held = [(queue.visible, queue.in_flight, queue.delayed) for queue in queues]
+    if any(visible is None for visible, _, _ in held):
+        return None
+    return sum(n or 0 for three in held for n in three)
+
+
+def _arrived(sqs: SqsClient, planned: RedrivePlan, begun: Begun, told: int | None) -> int | None:
+    """By how many the destinations have grown; not asked while the task itself tells of messages moved."""
+    if told or begun.held is None:
+        return None
+    held = _held(sqs, planned)
+    return None if held is None else max(0, held - begun.held)
 
 
 def _mine(sqs: SqsClient, planned: RedrivePlan, began: float) -> Task | None:
@@ -189,16 +263,41 @@ def _mine(sqs: SqsClient, planned: RedrivePlan, began: float) -> Task | None:
     return mine[0] if mine else None
 
 
-def _settled(sqs: SqsClient, planned: RedrivePlan, before: int | None, status: str) -> int | None:
-    """The visible count once it stands still, or agrees with a completed task."""
+def _settled(
+    sqs: SqsClient,
+    planned: RedrivePlan,
+    begun: Begun,
+    seen: Task | None,
+    *,
+    listed: bool,
+    cancelled: bool,
+    stopped: bool,
+) -> Moved:
+    """The end of a task, once the counts agree with what it tells or, where they do not, had time to catch up.
+
+    `seen` is the task as last seen, `listed` whether the server still lists it.
+    """
     ends = time.monotonic() + SETTLE_S
-    last: Any = object()
+    last: Moved | None = None
     while True:
-        try:
-            now = counts(sqs, planned).visible
-        except LogqError:
-            now = None
-        if now == 0 or (now is not None and now == last and (status != "COMPLETED" or now == before)):
+        after: int | None = None
+        with suppress(LogqError):
+            seen = (_mine(sqs, planned, begun.at) if listed else None) or seen
+            after = counts(sqs, planned).visible
+        told = seen.moved if seen is not None else None
+        now = Moved(
+            CANCELLED if cancelled else seen.status if seen is not None and listed else UNKNOWN,
+            begun,
+            after,
+            told,
+            _arrived(sqs, planned, begun, told if listed else None),
+            seen.failure if seen is not None else "",
+            listed,
+            stopped,
+        )
+        # A count that stands still may be the last word, but not when a task that completed should have left none.
+        stands = last is not None and (now.after, now.told) == (last.after, last.told) and after is not None
+        if (after == 0 and not now.unexplained) or (stands and (now.status != "COMPLETED" or after == begun.before)):
             return now
         if time.monotonic() > ends:
             return now

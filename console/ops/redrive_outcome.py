@@ -80,21 +80,28 @@ def of_client(sqs: SqsClient, job: str, planned: RedrivePlan, engine: Engine, ca
 
 def of_native(job: str, planned: RedrivePlan, moved: redrive_native.Moved) -> Outcome:
     """The outcome of a native move."""
-    lines = [f"{counted(moved.done)} moved out of {planned.dlq} by the server ({moved.status.lower()})"]
+    listed = moved.status != redrive_native.UNKNOWN
+    status = moved.status.lower() if listed else "which lists no task of it any more"
+    lines = [f"{counted(moved.done)} moved out of {planned.dlq} by the server ({status})"]
     problems: list[Problem] = []
     if moved.failure:
         lines.append(f"the server says: {moved.failure}")
         problems.append(Problem(f"queue {planned.dlq}", moved.status, moved.failure))
-    lines.append(
-        f"{planned.dlq}: {counted(moved.before)} visible before, {counted(moved.after)} after (approximate counts)"
-    )
+    before, after = counted(moved.begun.before), counted(moved.after)
+    lines.append(f"{planned.dlq}: {before} visible before, {after} after (approximate counts)")
+    if moved.unexplained:
+        lines.append(
+            f"{counted(moved.unexplained)} more left {planned.dlq}, but are not known to be moved: the task tells of "
+            f"{counted(moved.told)}. Somebody else read and deleted or purged them, or its counter lags"
+        )
     state = moved.state
     if moved.status == "COMPLETED" and moved.after:
         lines.append("the server reports success, but messages are left: they stayed, or came (back) meanwhile")
     if state == "cancelled":
         lines.append("what was moved stays moved")
-    if state not in ("done",):
-        lines.append(f"logq job resume {job} looks again and finishes it")
+    if state != "done":
+        finishes = "" if moved.after == 0 else " and finishes it"
+        lines.append(f"logq job resume {job} looks again{finishes}")
     lines.append(f"logq job receipt {job} proves it; it cannot be undone")
     return Outcome(job, state, moved.done, 0, moved.after, tuple(lines), tuple(problems))
 

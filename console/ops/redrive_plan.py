@@ -342,11 +342,8 @@ def _engine(
 ) -> tuple[Engine, str]:
     # Whichever engine serves: beside a move task that runs, messages would be redriven twice.
     supported, missing, tasks = move.probe(sqs, source.arn)
-    running = [task for task in tasks if task.status in ("RUNNING", "CANCELLING")]
-    if running:
-        raise Refused(
-            f"refused to redrive {source.name}: a native move task of it is {running[0].status.lower()}; wait for it"
-        )
+    if busy := move.at_work(tasks):
+        raise Refused(f"refused to redrive {source.name}: {busy}; wait for it")
     if wanted == "client":
         return "client", "asked for"
     objection = reason or move.objection(

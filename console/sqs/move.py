@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 RATE_MIN, RATE_MAX = 1, 500
 """MaxNumberOfMessagesPerSecond as AWS takes it; ElasticMQ also takes 501, 0 and -1, so it is checked here."""
+
+ACTIVE = ("RUNNING", "CANCELLING")
+"""The status of a task that moves messages, or may still move some."""
 
 _MISSING = {
     "InvalidAction", "UnsupportedOperation", "UnknownOperationException", "NotImplemented",
@@ -77,6 +81,11 @@ def probe(sqs: SqsClient, source_arn: str) -> tuple[bool, str, tuple[Task, ...]]
             return False, str(said), ()
 
     return sqs.bounded("list move tasks", look)
+
+
+def at_work(tasks: Iterable[Task]) -> str:
+    """What moves messages out of the queue now, in words; "" when none of its tasks does."""
+    return next((f"a native move task of it is {task.status.lower()}" for task in tasks if task.status in ACTIVE), "")
 
 
 def start(client: SQSClient, source_arn: str, destination_arn: str | None, rate: int | None) -> str | None:

@@ -19,7 +19,8 @@ What can go wrong (the design's table), and the test that provokes it:
 - reordered, a FIFO partial failure: test_redrive.test_a_fifo_group_stops_at_its_first_failure
 - damage (MD5): test_a_copy_that_is_damaged_keeps_the_original, test_a_message_damaged_on_the_way_here_…
 - throttling: test_throttling_is_waited_out, test_an_outage_is_waited_out
-- lagging counters: test_counters_that_lag_end_nothing_early, test_completed_is_no_proof
+- lagging counters: test_counters_that_lag_end_nothing_early, test_completed_is_no_proof,
+  test_what_left_the_queue_was_not_all_moved
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from sqs_world import World
 
 from console.errors import Refused
 from console.model import Outcome, Progress
-from console.ops import jobs, redrive, redrive_client, redrive_resolve
+from console.ops import jobs, purge, redrive, redrive_client, redrive_native, redrive_resolve
 from console.ops.session import Session
 from console.sqs import send as sending
 
@@ -359,6 +360,60 @@ def test_completed_is_no_proof(world: World, tmp_path: Path) -> None:
     with sqs_world.session(world.endpoint, tmp_path, faults) as session:
         outcome = redrive.run(session, redrive.plan(session, world.dlq, engine="native"))
     assert (outcome.state, outcome.done, outcome.left) == ("failed", 0, 30)
+
+
+def test_what_left_the_queue_was_not_all_moved(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another client empties the queue under a move task that says COMPLETED: only what was moved is told as moved."""
+    monkeypatch.setattr(redrive_native, "SETTLE_S", 2.0)
+    world.fill(bodies(300))
+    with sqs_world.session(world.endpoint, tmp_path) as session:
+        plan = redrive.plan(session, world.dlq, engine="native", rate=20)
+        timer = threading.Timer(1.5, lambda: world.client.purge_queue(QueueUrl=world.dlq_url))
+        timer.start()
+        outcome = redrive.run(session, plan)
+        timer.join()
+        moved = sum(world.counts())
+        assert 0 < moved < 300
+        assert (outcome.state, outcome.done, outcome.left) == ("partly", moved, 0)
+        said = " ".join(outcome.lines)
+        assert f"{300 - moved} more left {world.dlq}, but are not known to be moved" in said
+        assert jobs.show(session, outcome.job).job.done == moved
+        assert any(f"{moved} known to be moved" in line.line for line in session.journal.trail(outcome.job))
+        again = jobs.resume(session, outcome.job)
+        assert (again.state, again.done) == ("partly", moved)
+
+
+def test_a_server_whose_counter_tells_nothing_is_judged_by_what_arrived(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The counter stays 0 and the queue is emptied by somebody else: only what the destination has grown by counts."""
+    monkeypatch.setattr(redrive_native, "SETTLE_S", 2.0)
+    world.fill(bodies(300))
+
+    def silent(call: Call, keywords: dict[str, Any]) -> Any:
+        answer = call(**keywords)
+        for task in answer.get("Results", []):
+            task["ApproximateNumberOfMessagesMoved"] = 0
+        return answer
+
+    with sqs_world.session(world.endpoint, tmp_path, {"list_message_move_tasks": silent}) as session:
+        plan = redrive.plan(session, world.dlq, engine="native", rate=20)
+        timer = threading.Timer(1.5, lambda: world.client.purge_queue(QueueUrl=world.dlq_url))
+        timer.start()
+        outcome = redrive.run(session, plan)
+        timer.join()
+        assert outcome.state == "partly" and 0 < outcome.done == sum(world.counts()) < 300
+
+
+def test_a_queue_is_not_purged_while_the_server_moves_it(world: World, tmp_path: Path) -> None:
+    world.fill(bodies(60))
+    world.client.start_message_move_task(
+        SourceArn=sqs_world.arn_of(world.client, world.dlq_url), MaxNumberOfMessagesPerSecond=5
+    )
+    with sqs_world.session(world.endpoint, tmp_path) as session:
+        for save in (True, False):
+            with pytest.raises(Refused, match="native move task of it is running; wait for it, or cancel it"):
+                purge.plan(session, world.dlq, save=save)
 
 
 def test_what_nobody_expected_frees_the_queue_again(world: World, tmp_path: Path) -> None:
