@@ -171,17 +171,22 @@ def resume_job(run: Run, /, job: str, execute: bool, yes: bool) -> None:
 @executing
 @click.pass_obj
 def cancel_job(run: Run, /, job: str, execute: bool, yes: bool) -> None:
-    """Ask a running change to stop at its next batch; it can be resumed."""
+    """Ask a running change to stop at its next batch; it can be resumed.
+
+    Also one whose process is gone while the server goes on with it (a native move).
+    """
     from console.ops import jobs
 
     guard(run, f"cancel job {job}", execute, yes)
     session = _session(run)
     found = session.journal.job(job)
+    server = jobs.left_to_server(session, found)
+    what = "the server's move task is asked to stop, if it runs; what it has moved stays moved"
     change = Change(
-        _view(run, found, "cancel", "stops at its next batch; what is done stays done"),
+        _view(run, found, "cancel", what if server else "stops at its next batch; what is done stays done"),
         {"kind": found.kind, "cancels": found.id, **shapes.job(found)},
         lambda cancel, on_progress: jobs.cancel(session, found.id),
-        idle="" if found.state == "running" else f"nothing to do: job {found.id} is {found.state}",
+        idle="" if server or found.state == "running" else f"nothing to do: job {found.id} is {found.state}",
     )
     raise click.exceptions.Exit(carry_out(run, change, execute, yes))
 

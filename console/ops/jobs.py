@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from msgspec import structs
+
 from console.errors import Refused, UsageError
 from console.journal import LogLine
 from console.model import Job, Outcome, Progress
@@ -18,7 +20,19 @@ if TYPE_CHECKING:
     from console.ops.redrive_bounce import Bounces
     from console.ops.session import Session
 
-__all__ = ["Detail", "bounces", "cancel", "list_jobs", "pause", "receipt", "resume", "show", "undo", "verify"]
+__all__ = [
+    "Detail",
+    "bounces",
+    "cancel",
+    "left_to_server",
+    "list_jobs",
+    "pause",
+    "receipt",
+    "resume",
+    "show",
+    "undo",
+    "verify",
+]
 
 CANCEL_WAIT_S = 5.0
 """How long a cancel waits to see that the job's own process has stopped at its next batch."""
@@ -152,15 +166,40 @@ def undo(
 def cancel(session: Session, job_id: str, wait: float = CANCEL_WAIT_S) -> Outcome:
     """Ask the process that runs a job, this one or another, to stop at its next batch, and see whether it does.
 
-    Waits at most `wait` seconds; the job's state in the outcome tells (`running`: it was told and is still at it).
+    Waits at most `wait` seconds; the job's state in the outcome tells (`running`: it was told and is still at it). A
+    native move whose process is gone goes on at the server: that is asked to stop, and waited for.
     Raises `NotFound`, `UsageError` when the job is not running, `Refused` when read-only.
     """
+    if left_to_server(session, job := session.journal.job(job_id)):
+        return _stop_server(session, job)
     return _stop(session, job_id, wait, "cancel")
 
 
 def pause(session: Session, job_id: str, wait: float = CANCEL_WAIT_S) -> Outcome:
     """As `cancel`, but the job is only to rest: it is `paused` then, until it is resumed."""
     return _stop(session, job_id, wait, "pause")
+
+
+def left_to_server(session: Session, job: Job) -> bool:
+    """Whether a job's process is gone or gave up while a move task of the server may go on without it."""
+    if job.state not in ("interrupted", "failed", "partly"):
+        return False
+    if job.kind != "redrive" or not job.source.startswith("sqs:"):
+        return False
+    return session.journal.plan(job.id).get("engine") == "native"
+
+
+def _stop_server(session: Session, job: Job) -> Outcome:
+    """Take the job over only to ask the server to stop; how it stands then is in its line."""
+    from console.ops import redrive
+
+    stop = threading.Event()
+    stop.set()
+    outcome = redrive.resume(session, job.id, stop)
+    if outcome.problems:
+        return outcome
+    # Nothing of it runs any more, which is what was asked for.
+    return structs.replace(outcome, state="done", lines=(f"{job.id} is {outcome.state}", *outcome.lines))
 
 
 def _stop(session: Session, job_id: str, wait: float, verb: Literal["cancel", "pause"]) -> Outcome:

@@ -199,14 +199,16 @@ def _follow(
             cancel.wait(1.0)
             continue
         seen = task or seen
-        if task is not None and cancel.is_set() and not cancelled and task.handle:
+        # Some servers tell the handle of a task that has ended as well.
+        runs = task is not None and task.status in move.ACTIVE
+        if task is not None and runs and cancel.is_set() and not cancelled and task.handle:
             cancelled = True
             # Journaled, for a cancelled task vanishes from some servers' lists, and a resume has to know.
             journal.put(job, [Entry(TASK, CANCELLED)])
             journal.audit("move task asked to stop; what it has moved stays moved", job)
             with suppress(LogqError):
                 sqs.bounded("cancel the move task", partial(move.cancel, sqs.sender(), task.handle))
-        if task is None or task.status not in move.ACTIVE:
+        if task is None or not runs:
             break
         now = Moved(task.status, begun, visible, task.moved, _arrived(sqs, planned, begun, task.moved))
         done = max(done, now.done)  # each count lags by its own time

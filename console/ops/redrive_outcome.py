@@ -99,6 +99,8 @@ def of_native(job: str, planned: RedrivePlan, moved: redrive_native.Moved) -> Ou
         lines.append("the server reports success, but messages are left: they stayed, or came (back) meanwhile")
     if state == "cancelled":
         lines.append("what was moved stays moved")
+    elif moved.stopped and moved.final:
+        lines.append("its task had ended before it could be cancelled")
     if state != "done":
         finishes = "" if moved.after == 0 else " and finishes it"
         lines.append(f"logq job resume {job} looks again{finishes}")

@@ -343,7 +343,7 @@ class Backend:
         return jobs.verify(self.session, job_id)
 
     def cancel(self, job_id: str) -> None:
-        """Ask a running job, of whatever process, to stop at its next safe point."""
+        """Ask a running job, of whatever process, to stop at its next safe point; the server, where only that runs."""
         from console.ops import jobs
 
         jobs.cancel(self.session, job_id)

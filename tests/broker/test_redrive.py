@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter, defaultdict
@@ -15,9 +17,9 @@ import pytest
 import sqs_world
 from sqs_world import World, arn_of, create, plain_client
 
-from console.errors import NotFound, Refused, UsageError
+from console.errors import NotFound, Refused, Unreachable, UsageError
 from console.model import Outcome, Progress
-from console.ops import inspect, jobs, redrive
+from console.ops import inspect, jobs, redrive, redrive_native
 from console.ops.session import Session
 
 pytestmark = pytest.mark.broker
@@ -406,3 +408,73 @@ def test_a_native_move_is_cancelled_and_finished_later(session: Session, world: 
         finished = jobs.resume(other, outcome.job)
         assert (finished.state, finished.done) == ("done", 40)
     assert Counter(message["Body"] for message in world.drain()) == Counter(numbered(40))
+
+
+def killed_native(session: Session, world: World, rate: float = 10) -> str:
+    """A native move whose process dies soon after it has begun: the job's name."""
+    script = (
+        "import sys; from pathlib import Path; import sqs_world; from console.ops import redrive\n"
+        "with sqs_world.session(sys.argv[1], Path(sys.argv[2])) as session:\n"
+        "    redrive.run(session, redrive.plan(session, sys.argv[3], engine='native', rate=float(sys.argv[4])))\n"
+    )
+    words = [world.endpoint, str(session.settings.state_dir), world.dlq, str(rate)]
+    process = subprocess.Popen([sys.executable, "-c", script, *words])
+    try:
+        ends = time.monotonic() + 30
+        while world.counts()[0] == 0:
+            assert time.monotonic() < ends and process.poll() is None
+            time.sleep(0.1)
+    finally:
+        process.kill()
+        process.wait()
+    (job,) = session.journal.jobs(1)
+    assert job.state == "interrupted"
+    return job.id
+
+
+def test_a_native_move_whose_process_is_gone_is_cancelled(session: Session, world: World) -> None:
+    world.fill(numbered(200))
+    job = killed_native(session, world)
+    visible = world.counts(world.dlq_url)[0]
+    time.sleep(1)
+    assert world.counts(world.dlq_url)[0] < visible, "the server does not go on, so nothing is proven here"
+    outcome = jobs.cancel(session, job)
+    moved = sum(world.counts())
+    assert (outcome.state, outcome.done, outcome.left) == ("done", moved, 200 - moved)
+    assert "is cancelled" in outcome.lines[0] and "what was moved stays moved" in outcome.lines
+    assert session.journal.job(job).state == "cancelled"
+    time.sleep(1)
+    assert sum(world.counts()) == moved, "it goes on moving"
+    assert jobs.resume(session, job).state == "done"
+
+
+def test_a_native_move_that_has_ended_is_not_cancelled_but_told(session: Session, world: World) -> None:
+    world.fill(numbered(40))
+    job = killed_native(session, world, rate=20)
+    arn = arn_of(world.client, world.dlq_url)
+    ends = time.monotonic() + 30
+    while world.client.list_message_move_tasks(SourceArn=arn)["Results"][0]["Status"] == "RUNNING":
+        assert time.monotonic() < ends
+        time.sleep(0.2)
+    outcome = jobs.cancel(session, job)
+    assert (outcome.state, outcome.done, outcome.left) == ("done", 40, 0)
+    assert "is done" in outcome.lines[0] and "its task had ended before it could be cancelled" in outcome.lines
+    assert session.journal.job(job).state == "done"
+
+
+def test_a_native_move_that_never_began_is_not_begun_by_its_cancel(
+    session: Session, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fill(numbered(5))
+
+    def refuses(*args: object) -> None:
+        raise Unreachable("cannot start: nobody there")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(redrive_native, "_start", refuses)
+        failed = redrive.run(session, redrive.plan(session, world.dlq, engine="native"))
+    assert failed.state == "failed"
+    outcome = jobs.cancel(session, failed.job)
+    assert (outcome.state, outcome.done, outcome.left) == ("done", 0, 5)
+    assert "is cancelled" in outcome.lines[0] and "lists no task of it" in " ".join(outcome.lines)
+    assert world.counts(world.dlq_url) == (5, 0)

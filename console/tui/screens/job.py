@@ -252,11 +252,18 @@ def offered(action: str, subject: Subject | None) -> bool:
             return job.state in RESUMABLE
         case "undo":
             return job.undoable
-        case "cancel" | "pause":
+        case "cancel":
+            return job.state == "running" or may_run_at_server(job)
+        case "pause":
             return job.state == "running"
         case "verify":
             return job.kind == "redrive" and job.source.startswith("sqs:") and job.state != "running" and job.done > 0
     return True
+
+
+def may_run_at_server(job: Job) -> bool:
+    """Whether the server may go on with a job whose process is gone; only its plan tells which engine it had."""
+    return job.state == "interrupted" and job.kind == "redrive" and job.source.startswith("sqs:")
 
 
 def outcome_line(outcome: Outcome) -> Text:
@@ -278,6 +285,10 @@ def cancel(screen: ConsoleScreen, running: Running | None, job: Job | None) -> N
         screen.console.say("stopping at the next safe point …")
     elif job is not None and job.state == "running":
         said = f"asked {job.id} to stop at its next safe point"
+        screen.ask(lambda: screen.console.backend.cancel(job.id), lambda _: screen.console.say(said))
+    elif job is not None and may_run_at_server(job):
+        screen.console.say("asking the server to stop …")
+        said = f"{job.id} does not run any more; what was moved stays moved"
         screen.ask(lambda: screen.console.backend.cancel(job.id), lambda _: screen.console.say(said))
     else:
         screen.console.say("it is not running")
