@@ -10,7 +10,7 @@ from console.cli.change import Change, carry_out, executing, guard
 from console.cli.messages import MESSAGE_COLUMNS
 from console.cli.options import NounGroup, Number
 from console.cli.output import Answer, Column, emit, facts, note, table
-from console.cli.progress import counting
+from console.cli.progress import counting, stoppable
 from console.cli.run import Run
 from console.cli.status import look
 from console.model import Cluster, DeadLetters, Message, Severity
@@ -212,23 +212,24 @@ def redrive_dlq(
 
     guard(run, f"redrive {dlq}", execute, yes)
     session = run.session
-    plan = redrive.plan(
-        session,
-        dlq,
-        to=to,
-        where=where,
-        ids=ids,
-        limit=limit,
-        rate=rate,
-        engine=engine,
-        clusters=clusters,
-        canary=canary,
-        ramp=ramp,
-        watch=None if watch is None else 0.0 if watch.strip() in ("0", "0s") else parse_duration(watch),
-        sets=sets,
-        unsets=unsets,
-        patience=parse_duration(patience),
-    )
+    with stoppable():  # it may look into the queue
+        plan = redrive.plan(
+            session,
+            dlq,
+            to=to,
+            where=where,
+            ids=ids,
+            limit=limit,
+            rate=rate,
+            engine=engine,
+            clusters=clusters,
+            canary=canary,
+            ramp=ramp,
+            watch=None if watch is None else 0.0 if watch.strip() in ("0", "0s") else parse_duration(watch),
+            sets=sets,
+            unsets=unsets,
+            patience=parse_duration(patience),
+        )
     change = Change(
         redrive.view(plan),
         redrive.to_json(plan),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 from console import text
+from console.cli.output import note
 from console.model import Progress
 
 _FIRST_COUNT_S = 0.5
@@ -58,7 +61,10 @@ class Bar:
 
 @contextlib.contextmanager
 def counting() -> Iterator[Callable[[int], None]]:
-    """How many messages a look has read so far, on a terminal's stderr while it lasts; nothing elsewhere."""
+    """How many messages a look has read so far, on a terminal's stderr while it lasts; nothing elsewhere.
+
+    The look is `stoppable`.
+    """
     terminal = sys.stderr.isatty()
     next_at = time.monotonic() + _FIRST_COUNT_S
 
@@ -70,11 +76,34 @@ def counting() -> Iterator[Callable[[int], None]]:
             sys.stderr.flush()
 
     try:
-        yield seen
+        with stoppable():
+            yield seen
     finally:
         if terminal:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """While a look lasts SIGTERM ends it as SIGINT does, with `KeyboardInterrupt`; the first time says what follows."""
+    stopping = False
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        if not stopping:
+            stopping = True
+            if sys.stderr.isatty():
+                sys.stderr.write("\r\x1b[K")
+            note("stopping: what was leased is given back; once more leaves at once")
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def line_of(p: Progress) -> str:

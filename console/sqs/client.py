@@ -7,17 +7,19 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
 from console.config import SqsSettings
-from console.errors import LogqError, NotFound, Unreachable, UsageError
+from console.errors import LogqError, NotFound, Stopped, Unreachable, UsageError
 from console.model import Check, Queue, SqsSnapshot
 from console.sqs import connect, inspect
 from console.sqs import peek as peeking
+from console.sqs import receive as lease
 from console.sqs.ages import AGE_EVERY_S, Ages
 from console.sqs.peek import Budget, Peek
 from console.sqs.pool import Pool
@@ -43,10 +45,14 @@ _AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".c2s.ic.gov", 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sweep:
-    """A sweep under way: `stop` asks it to end, `over` says that what it leased was given back."""
+    """A sweep under way: `stop` asks it to end, `over` says that what it leased was given back.
+
+    `leases` (id -> receipt handle) is what it holds now.
+    """
 
     stop: threading.Event
     over: threading.Event
+    leases: dict[str, str] = field(default_factory=dict)
 
 
 class SqsClient:
@@ -225,7 +231,8 @@ class SqsClient:
         """Look at up to `max_messages` messages of a queue by a leased sweep that is released when it ends.
 
         `on_progress` gets the number seen so far. Raises `Refused` when the peek budget says so (unless `force`),
-        `NotFound`, `Denied` or `Unreachable`. Ends within `timeout` seconds (and the release of what was leased).
+        `NotFound`, `Denied` or `Unreachable`. Ends within `timeout` seconds (and the release of what was leased); at
+        Ctrl-C as soon as that is released, with `Stopped` where something could not be.
         """
         limit = timeout or max(self.timeout, min(peeking.SWEEP_MOST_S, max_messages / peeking.SLOWEST))
         ends = time.monotonic() + limit
@@ -247,6 +254,7 @@ class SqsClient:
                     attributes=lambda: inspect.queue_of(
                         queue.url, inspect.attributes(self.raw(), queue.url), time.time()
                     ),
+                    leases=sweep.leases,
                 )
             finally:
                 sweep.over.set()
@@ -258,7 +266,10 @@ class SqsClient:
         except KeyboardInterrupt:
             # The thread that sweeps dies with the process: what it holds must be given back before.
             sweep.stop.set()
-            sweep.over.wait(peeking.RELEASE_S)
+            with suppress(KeyboardInterrupt):  # once more: at once
+                sweep.over.wait(lease.RELEASE_S)
+            if sweep.leases:
+                raise Stopped(f"stopped: {peeking.hidden(name, sweep.leases)}") from None
             raise
         if found.budget.left is not None:
             with self._lock:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from console.errors import Refused
 from console.model import Message, Queue
 from console.sqs import receive as lease
 from console.sqs.receive import BATCH, Received
+from console.text import plural
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -35,9 +35,6 @@ SWEEP_BYTES = 64 << 20
 
 SLOWEST = 50.0
 """Messages a second that a sweep reads at the least: how long it is given follows from it."""
-
-RELEASE_S = 3.0
-"""How long an interrupted look waits for its leases to be given back."""
 
 EMPTY_POLLS = 3
 """Long polls in a row without anything new before a queue that counts more is left as it is."""
@@ -126,17 +123,19 @@ def sweep(
     cancel: threading.Event | None = None,
     on_progress: Callable[[int], None] | None = None,
     attributes: Callable[[], Queue] | None = None,
+    leases: dict[str, str] | None = None,
 ) -> tuple[list[Received], bool, Budget]:
     """Lease up to `most` messages, release them all, return them with "whole" and the budget as seen.
 
     Ends after `timeout` seconds, at `cancel`, after `most`, or when the queue has nothing more to give; on a queue with
     a redrive policy also as soon as a message is down to its last attempt (unless `force`). `attributes` is asked for
-    the counts while everything is held, to tell whether anything was left. Raises what boto3 raises when the very first
-    receive fails; a later failure ends the sweep with what was seen.
+    the counts while everything is held, to tell whether anything was left. `leases` (id -> receipt handle) is filled
+    with what is held and emptied as it is released: what is left in it stays hidden. Raises what boto3 raises when the
+    very first receive fails; a later failure ends the sweep with what was seen.
     """
     ends = time.monotonic() + timeout
     held: dict[str, Received] = {}
-    receipts: dict[str, str] = {}
+    receipts: dict[str, str] = {} if leases is None else leases
     barren = size = trickle = 0
     limited = queue.max_receive is not None and not force
     left: int | None = None
@@ -180,8 +179,7 @@ def sweep(
                 break
     finally:
         # Also when cancelled or failed: what is not released stays hidden from its consumers for the whole lease.
-        with suppress(Exception):
-            lease.extend(client, queue.url, receipts, 0)
+        lease.release(client, queue.url, receipts)
     return list(held.values()), whole, budget_of(queue, left, at_risk)
 
 
@@ -220,6 +218,11 @@ def describe(queue: Queue, found: list[Received], total: int | None, whole: bool
     if budget.left is not None and budget.left <= 1:
         note += f"; stopped: {budget.note}" if not whole else f"; {budget.note}"
     return whole, note
+
+
+def hidden(name: str, leases: Mapping[str, str]) -> str:
+    """What to say of messages that were leased and could not be given back."""
+    return f"{plural(len(leases), 'message')} of {name} could not be given back: hidden from readers up to {LEASE_S} s"
 
 
 def to_message(queue: str, found: Received) -> Message:
@@ -280,21 +283,33 @@ def peek(
     cancel: threading.Event | None = None,
     on_progress: Callable[[int], None] | None = None,
     attributes: Callable[[], Queue] | None = None,
+    leases: dict[str, str] | None = None,
 ) -> Peek:
     """Look at up to `most` messages of a queue. Raises `Refused` when the budget does not allow it and not forced.
 
     `earlier` is the budget an earlier look left behind. When the first message turns out to have been on its last
-    attempt, the sweep stops there and the answer's budget refuses the next one.
+    attempt, the sweep stops there and the answer's budget refuses the next one. `leases` is as for `sweep`.
     """
     budget = earlier or budget_of(queue)
     if not force:
         refuse(queue, budget)
     before = queue.visible
     total = None if before is None else before + (queue.delayed or 0) + (queue.in_flight or 0)
+    leases = {} if leases is None else leases
     found, whole, after = sweep(
-        client, queue, most, timeout=timeout, force=force, cancel=cancel, on_progress=on_progress, attributes=attributes
+        client,
+        queue,
+        most,
+        timeout=timeout,
+        force=force,
+        cancel=cancel,
+        on_progress=on_progress,
+        attributes=attributes,
+        leases=leases,
     )
     if not found and earlier is not None:
         after = replace(earlier)
     whole, note = describe(queue, found, total, whole, after)
+    if leases:
+        note += f"; {hidden(queue.name, leases)}"
     return Peek(tuple(to_message(queue.name, message) for message in found), len(found), total, whole, note, after)

@@ -281,6 +281,42 @@ def test_doctor_passes_here_and_fails_with_a_remedy_elsewhere(kafka: str, sqs_en
     assert str(closed_port) in bad.out
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", [("queue", "peek"), ("dlq", "show")])
+def test_a_look_that_is_stopped_gives_back_what_it_leased(
+    sqs_endpoint: str, unique: Callable[[str], str], command: tuple[str, str], number: signal.Signals
+) -> None:
+    client = boto(sqs_endpoint)
+    name = unique("stopped")
+    url = client.create_queue(QueueName=name)["QueueUrl"]
+    for start in range(0, 3_000, 10):
+        client.send_message_batch(
+            QueueUrl=url, Entries=[{"Id": str(i), "MessageBody": f"{i}"} for i in range(start, start + 10)]
+        )
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+
+    def counts() -> list[int]:
+        found = client.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        return [int(found[each]) for each in names]
+
+    running = subprocess.Popen(
+        [sys.executable, "-m", "console", "--endpoint-url", sqs_endpoint, "--region", REGION, *command, name,
+         "--max" if command[0] == "queue" else "--limit", "3000"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
+    )  # fmt: skip
+    ends = time.monotonic() + 30
+    while counts()[1] < 500 and time.monotonic() < ends:
+        time.sleep(0.05)
+    running.send_signal(number)
+    out, err = running.communicate(timeout=30)
+    assert (running.returncode, out) == (130, ""), err
+    assert err.splitlines()[-2:] == [
+        "stopping: what was leased is given back; once more leaves at once",
+        "logq: stopped",
+    ]
+    assert counts() == [3_000, 0]
+
+
 def test_ctrl_c_stops_a_redrive_at_a_batch_and_resume_does_the_rest(
     sqs_endpoint: str, unique: Callable[[str], str]
 ) -> None:

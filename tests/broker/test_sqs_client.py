@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -243,3 +245,39 @@ def test_ages_come_from_cloudwatch(moto_server: str, unique: Names) -> None:
                 ],
             )
     assert inspect.ages(client, names) == {names[0]: 41.0, names[1]: 7.0}
+
+
+INTERRUPTED = """
+import os, signal, time
+import sqs_world
+from pathlib import Path
+
+def slow(call, keywords):
+    time.sleep(0.1)  # so that one after the other would take six seconds
+    return call(**keywords)
+
+def gone(call, keywords):
+    raise ConnectionError
+
+with sqs_world.session({endpoint!r}, Path({state!r}), {{"change_message_visibility_batch": {fault}}}) as session:
+    client = session.require_sqs()
+    try:
+        client.peek({dlq!r}, 600, on_progress=lambda n: os.kill(os.getpid(), signal.SIGINT) if n == 600 else None)
+    except BaseException as error:
+        print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize("fault", ["slow", "gone"])
+def test_an_interrupted_look_gives_back_all_it_has_or_says_what_stays_hidden(
+    world: World, tmp_path: Path, fault: str
+) -> None:
+    world.fill([str(n) for n in range(600)])
+    program = INTERRUPTED.format(endpoint=world.endpoint, state=str(tmp_path), dlq=world.dlq, fault=fault)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    visible, hidden = world.counts(world.dlq_url)
+    if fault == "slow":
+        assert (done.stdout.strip(), visible, hidden) == ("KeyboardInterrupt", 600, 0), done.stderr
+    else:
+        why = f"{hidden} messages of {world.dlq} could not be given back: hidden from readers up to 120 s"
+        assert done.stdout == f"Stopped stopped: {why}\n" and hidden == 600, done.stderr
