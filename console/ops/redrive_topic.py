@@ -95,7 +95,7 @@ def _check_same(session: Session, planned: TopicRedrivePlan) -> None:
     if another(planned.dlq_id, session.require_kafka().topic(planned.dlq).id):
         raise Refused(
             f"{planned.dlq} was deleted and made again since this redrive was planned: what it holds now was in no "
-            f"plan, so nothing was sent; logq dlq redrive {planned.dlq} plans anew"
+            f"plan and is not sent; logq dlq redrive {planned.dlq} plans anew"
         )
 
 
