@@ -83,7 +83,7 @@ def show_job(run: Run, job: str) -> None:
     found = journal.job(job)
     trail = journal.trail(found.id)
     row = shapes.job(found)
-    counts = journal.counts(found.id)
+    counts = jobs.outcomes(journal, found)
 
     def page(width: int | None, color: bool) -> list[str]:
         lines = facts(

@@ -14,7 +14,7 @@ from console.errors import Refused, UsageError
 from console.journal import LogLine
 from console.model import Job, Outcome, Progress
 from console.ops.guard import require_writable
-from console.ops.receipt import receipt
+from console.ops.receipt import outcomes, receipt
 
 if TYPE_CHECKING:
     from console.ops.redrive_bounce import Bounces
@@ -26,6 +26,7 @@ __all__ = [
     "cancel",
     "left_to_server",
     "list_jobs",
+    "outcomes",
     "pause",
     "receipt",
     "resume",
@@ -45,7 +46,7 @@ _NO_UNDO = {
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """A job with its plan, how many of its entries are in which state, and its audit trail."""
+    """A job with its plan, how many of its messages had which outcome (see `outcomes`), and its audit trail."""
 
     job: Job
     plan: dict[str, Any]
@@ -63,7 +64,7 @@ def show(session: Session, job_id: str) -> Detail:
     """Everything about a job; a unique beginning of its id is enough. Raises `NotFound`."""
     journal = session.journal
     job = journal.job(job_id)
-    return Detail(job, journal.plan(job.id), journal.counts(job.id), journal.trail(job.id), journal.operator(job.id))
+    return Detail(job, journal.plan(job.id), outcomes(journal, job), journal.trail(job.id), journal.operator(job.id))
 
 
 def _ignore(progress: Progress) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from console.errors import UsageError
 from console.journal import Entry, Journal
 from console.model import Job
 from console.ops.plan import printed
-from console.text import DASH, block, count, utc
+from console.text import DASH, block, count, plural, utc
 
 if TYPE_CHECKING:
     from console.ops.session import Session
@@ -46,6 +46,12 @@ _TOPIC_WORDS = {
 }
 """The same for records of a dead-letter topic, which cannot be deleted."""
 
+_REPLAY_WORDS = {
+    "SENT": "sent to the queue; the record stays where it was read from",
+    "FAILED": "not sent: it cannot be a message, or the queue refused it",
+}
+"""The same for a replay to a queue, which takes nothing away."""
+
 _PURGE_WORDS = {
     "SPOOLED": "saved; perhaps not deleted",
     "DELETED": "saved and deleted; job undo sends it again",
@@ -74,6 +80,27 @@ def receipt(session: Session, job_id: str, form: str = "md") -> str:
     return block(content, limit=8 * len(content) + 1) + "\n"
 
 
+def outcomes(journal: Journal, job: Job) -> dict[str, int]:
+    """How many messages of a job had which outcome; where an entry of the journal is not one message, entries."""
+    if not _to_queue(job):
+        return dict(sorted(journal.counts(job.id).items()))
+    from console.ops.replay_unit import records
+
+    return records(journal.entries(job.id))
+
+
+def _to_queue(job: Job) -> bool:
+    return job.kind == "replay" and job.target.startswith("sqs:")
+
+
+def _words(job: Job) -> Mapping[str, str]:
+    if _to_queue(job):
+        return {**_WORDS, **_REPLAY_WORDS}
+    if job.kind == "redrive" and job.source.startswith("kafka:"):
+        return {**_WORDS, **_TOPIC_WORDS}
+    return {**_WORDS, **_PURGE_WORDS} if job.kind == "purge" else _WORDS
+
+
 def _lines(journal: Journal, job: Job) -> Iterator[dict[str, Any]]:
     yield {
         "record": "job",
@@ -94,7 +121,7 @@ def _lines(journal: Journal, job: Job) -> Iterator[dict[str, Any]]:
         "note": job.note or None,
         "undoable": job.undoable,
         "plan": printed(journal.plan(job.id)),
-        "outcomes": journal.counts(job.id),
+        "outcomes": outcomes(journal, job),
     }
     for line in journal.trail(job.id):
         yield {"record": "audit", "at": _when(line.at), "operator": line.operator, "line": line.line}
@@ -141,11 +168,10 @@ def _markdown(journal: Journal, job: Job) -> Iterator[str]:
     yield ""
     yield "## Outcomes"
     yield ""
-    counts = sorted(journal.counts(job.id).items())
-    of_topic = job.kind == "redrive" and job.source.startswith("kafka:")
-    words = {**_WORDS, **(_TOPIC_WORDS if of_topic else _PURGE_WORDS if job.kind == "purge" else {})}
+    words = _words(job)
     yield from _table(
-        ("outcome", "count", "meaning"), [(state, count(many), words.get(state, "")) for state, many in counts]
+        ("outcome", "count", "meaning"),
+        [(state, count(many), words.get(state, "")) for state, many in outcomes(journal, job).items()],
     )
     back = list(journal.entries(job.id, ["BOUNCED"], data=False))
     if back:
@@ -160,7 +186,8 @@ def _markdown(journal: Journal, job: Job) -> Iterator[str]:
     unsure = [entry for entry in journal.entries(job.id, data=False) if entry.ambiguous or entry.state == "INTENT"]
     if unsure:
         yield ""
-        yield f"## May be at the destination twice: {count(len(unsure))}"
+        many = plural(len(unsure), "batch", "batches") if _to_queue(job) else count(len(unsure))
+        yield f"## May be at the destination twice: {many}"
         yield ""
         yield from _table(("id", "new id", "outcome", "why"), [(*_ids(e), e.state, e.note) for e in unsure])
     failed = list(journal.entries(job.id, ["FAILED"], data=False))
@@ -176,6 +203,9 @@ def _markdown(journal: Journal, job: Job) -> Iterator[str]:
     yield ""
     yield "## Every entry"
     yield ""
+    if _to_queue(job):
+        yield "An entry is a batch of up to ten records, PARTITION/FIRST-LAST, or one record that failed."
+        yield ""
     yield from _table(
         ("id", "new id", "outcome", "at"),
         ((*_ids(e), e.state, utc(e.at)) for e in journal.entries(job.id, data=False)),

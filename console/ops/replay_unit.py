@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from console.journal import Entry
@@ -58,3 +60,24 @@ def restored(entry: Entry) -> Unit:
         intent=entry.at,
         unknown=entry.state == INTENT,
     )
+
+
+def records(entries: Iterable[Entry]) -> dict[str, int]:
+    """How many records had which outcome: an entry stands for up to ten of them, and those that failed have their own.
+
+    Of a unit that was sent in part, the rest counts as what the unit is.
+    """
+    found: Counter[str] = Counter()
+    left: list[tuple[str, str]] = []
+    failed = set()
+    for entry in entries:
+        if entry.state == FAILED:
+            failed.add(entry.key)
+            continue
+        unit = restored(entry)
+        found[SENT] += unit.sent
+        left += [(entry.state, f"{unit.partition}/{offset}") for offset in unit.open]
+    # One that was refused when it was tried again stays in the data of its unit.
+    found.update(state for state, key in left if key not in failed)
+    found[FAILED] += len(failed)
+    return {state: many for state, many in sorted(found.items()) if many}

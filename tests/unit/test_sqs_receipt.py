@@ -50,6 +50,37 @@ def test_the_markdown_names_who_what_and_every_doubt(session: Session, job: str)
     assert "secret body" not in receipt
 
 
+def test_a_replay_to_a_queue_counts_records_and_speaks_of_a_replay(session: Session) -> None:
+    """An entry is a batch: sent whole, in part, perhaps, or not; a record that failed has one of its own."""
+    journal = session.journal
+    job = journal.create_job("replay", "kafka:t", "sqs:q", total=20, plan={}, command="").id
+
+    def unit(key: str, state: str, sent: int, *open_: int) -> Entry:
+        partition, _, ends = key.partition("/")
+        first, last = map(int, ends.split("-"))
+        told = {"p": int(partition), "first": first, "last": last, "open": open_, "sent": sent}
+        return Entry(key, state, data=json.dumps(told).encode())
+
+    journal.put(
+        job,
+        [
+            unit("0/0-5", "SENT", 5),
+            Entry("0/3", "FAILED", note="its value is empty"),
+            unit("0/6-9", "UNSENT", 1, 7, 8, 9),
+            unit("1/0-2", "INTENT", 0, 0, 1, 2),
+            Entry("0/9", "FAILED", note="a tombstone has no value"),
+        ],
+    )
+    counts = {"FAILED": 2, "INTENT": 3, "SENT": 6, "UNSENT": 2}
+    assert jobs.outcomes(journal, journal.job(job)) == jobs.show(session, job).counts == counts
+    assert json.loads(jobs.receipt(session, job, "jsonl").splitlines()[0])["outcomes"] == counts
+    receipt = jobs.receipt(session, job)
+    assert "| SENT | 6 | sent to the queue; the record stays where it was read from |" in receipt
+    assert "| FAILED | 2 | not sent: it cannot be a message, or the queue refused it |" in receipt
+    assert "May be at the destination twice: 1 batch" in receipt
+    assert "dead-letter" not in receipt and "deleted" not in receipt
+
+
 def test_the_lines_are_json_with_raw_values(session: Session, job: str) -> None:
     records = [json.loads(line) for line in jobs.receipt(session, job[:-1], "jsonl").splitlines()]
     assert records[0]["operator"] and records[0]["outcomes"] == {"DELETED": 2, "FAILED": 1}
