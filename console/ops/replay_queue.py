@@ -383,6 +383,7 @@ class _Sending:
         if plan.total is not None:
             left = min(left, max(0, plan.total - self._sent - failed))  # a limit, or records picked by hand
         lines = [f"{plural(self._sent, 'record')} of {plan.named} sent to {plan.target}, at least once"]
+        lines[0] += "; it cannot be resumed" if gone else ""  # the first line is the job's note
         if stopped:
             lines.append(f"stopped: {stopped}")
         if failed:
@@ -410,8 +411,8 @@ class _Sending:
             lines[-1] += f"; never looked at: {unsent}" if (unsent := self._unsent()) else ""
             again = ("replay", plan.origin, "--to", f"sqs:{plan.target}")
             lines.append(
-                "it cannot be resumed: what was sent stays, and what the source holds now is a new replay's, planned "
-                f"with {command_line(self._session.settings, *again)}"
+                "what was sent stays; what the source holds now is a new replay's, planned with "
+                f"{command_line(self._session.settings, *again)}"
             )
         elif not whole:
             lines.append(f"resume: {command_line(self._session.settings, 'job', 'resume', self._job, '--execute')}")

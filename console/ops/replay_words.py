@@ -118,9 +118,7 @@ def _readers(plan: ReplayPlan) -> str:
 def _attributes(plan: ReplayPlan) -> str:
     group = ""
     if plan.fifo and plan.file:
-        group = (
-            f"; message group: each line's group_id, else its key, else partition-N, else {LINES_GROUP} for all others"
-        )
+        group = f"; message group: each line's group_id, else its key, else partition-N, else one group {LINES_GROUP}"
     elif plan.fifo:
         group = "; message group: the key, partition-N where there is none"
     return (
