@@ -245,6 +245,11 @@ def _run(
         session.journal.finish(job, "failed", note=f"{type(error).__name__}: {error}"[:500])
         raise
     state = session.journal.finish(
-        job, outcome.state, done=outcome.done, failed=outcome.failed, left=outcome.left, note=outcome.lines[0]
+        job,
+        outcome.state,
+        done=outcome.done,
+        failed=outcome.failed,
+        left=outcome.left,
+        note=redrive_outcome.note(outcome),
     )
     return structs.replace(outcome, state=state)

@@ -257,7 +257,7 @@ class Carrier:
         arrived: dict[str, str] = {}
         entries: list[Entry] = []
         refused: list[tuple[_Job, Problem]] = []
-        unsent: list[str] = []
+        unsent: list[_Job] = []
         for job in jobs:
             key, result = job.message.id, results[job.message.id]
             problem = result.problem or Problem(f"message {key}", "UNKNOWN", "no answer")
@@ -268,21 +268,29 @@ class Carrier:
                 refused.append((job, problem))
                 entries.append(Entry(key, FAILED, result=result.message_id, note=problem.message))
             elif result.fate is Fate.NOT_SENT:
-                unsent.append(key)
+                unsent.append(job)
                 # Journaled ambiguity of an earlier try stays: only this try is known not to have arrived.
                 entries.append(Entry(key, AMBIGUOUS if key in self.ledger.ambiguous else SPOOLED))
-                self.stop(structs.replace(problem, where=f"{to.kind} {to.name}"), result.passing)
+                self.stop(self._of_place(to, problem, result), result.passing)
             else:
                 # It stays INTENT, until it has been looked for.
-                self.stop(structs.replace(problem, where=f"{to.kind} {to.name}"), result.passing)
+                self.stop(self._of_place(to, problem, result), result.passing)
         self.journal.put(self.job, entries)
         self.ledger.set(arrived, SENT)
         self.ledger.set([job.message.id for job, _ in refused], FAILED)
-        self.ledger.set(unsent, SPOOLED)
+        self.ledger.set([job.message.id for job in unsent], SPOOLED)
+        self.ledger.keep_unsent([job.message for job in unsent])
         self.ledger.hold([job.message for job, _ in refused])
         for _, problem in refused:
             self.ledger.problem(problem)
         return arrived
+
+    def _of_place(self, to: Destination, problem: Problem, result: Result) -> Problem:
+        """What stood in the way of a whole call, in our words: it is of the destination, not of one message."""
+        if result.cause is not None:
+            said = connect.words(result.cause, f"send to {to.name}", self.sqs.settings)
+            problem = structs.replace(problem, message=str(said))
+        return structs.replace(problem, where=f"{to.kind} {to.name}")
 
     def delete(self, receipts: dict[str, str], told: bool = True) -> None:
         """Delete originals whose copies have arrived. What fails twice stays SENT: the next sight deletes."""

@@ -49,6 +49,9 @@ HELD_MOST = 100_000
 END_S = 45.0
 """How long the end of a run waits for the batches in hand; longer than a send waits for its answer."""
 
+END_RELEASE_S = 10.0
+"""How long the end of a run waits for what it could not send to be given back."""
+
 UNKNOWN_MOST = 3
 """How often in a row an outage may leave sends unknown: each time, those may be at the destination once more."""
 
@@ -100,6 +103,7 @@ class Engine:
         self.drained = False
         self.bounces: Bounces | None = None
         self.paused = ""
+        self.hidden = 0
         self.notes: list[str] = []
 
     # ------------------------------------------------------------ before
@@ -122,7 +126,8 @@ class Engine:
         if unsure:
             unfinished = self._looked_for(unfinished, unsure)
         delete = {e.key: e.receipt for e in unfinished if e.state == SENT and e.receipt}
-        release = {e.key: e.receipt for e in unfinished if e.state != SENT and e.receipt}
+        release = self.ledger.take_unsent()
+        release |= {e.key: e.receipt for e in unfinished if e.state != SENT and e.receipt}
         if delete:
             # Most of these are gone already; what is not comes to sight again.
             self._sent_before.update(delete)
@@ -154,7 +159,18 @@ class Engine:
     # ------------------------------------------------------------ running
 
     def run(self) -> None:
-        """Redrive what the plan says. Ends at `cancel`, at a fatal problem, at a bounce, or when nothing is left."""
+        """Redrive what the plan says. Ends at `cancel`, at a fatal problem, at a bounce, or when nothing is left.
+
+        What is leased then and was not sent is given back; `hidden` is how many could not be.
+        """
+        try:
+            self._steps()
+        finally:
+            unsent = self.ledger.take_unsent()
+            lease.release(self.sqs.raw(), self.plan.url, unsent, END_RELEASE_S)
+            self.hidden = len(unsent)
+
+    def _steps(self) -> None:
         step = self.plan.canary
         while True:
             began = self.ledger.taken
@@ -384,6 +400,9 @@ class Engine:
                 self._carrier.quietly(lambda: lease.extend(self.sqs.raw(), self.plan.url, release, 0))
             if take:
                 self._carrier.redrive(take)
+        except BaseException:
+            self.ledger.keep_unsent(take)
+            raise
         finally:
             self.ledger.let_go([message.id for message in take])
         return len(take), any(fresh for _, _, fresh in claimed)

@@ -65,6 +65,7 @@ class Ledger:
         self._taken = 0
         self._unselected: set[str] = set()
         self._held: dict[str, str] = {}
+        self._unsent: dict[str, str] = {}
         self._stopped_groups: dict[str, bool] = {}
         self._behind: set[str] = set()
         self._newest: dict[str, str] = {}
@@ -132,6 +133,7 @@ class Ledger:
                 verdict, fresh = self._judge(message, ended.get(message.id), copies.get(message.id))
                 judged.append((message, verdict, fresh))
         except BaseException:
+            self.keep_unsent(mine)
             self.let_go([message.id for message in mine])
             raise
         self.let_go([message.id for message, verdict, _ in judged if verdict is not Verdict.SEND])
@@ -272,6 +274,30 @@ class Ledger:
 
     # ------------------------------------------------------------ what is seen from outside
 
+    def keep_unsent(self, messages: Collection[Received]) -> None:
+        """Keep, to be given back when the run ends, what was leased and certainly was not sent.
+
+        What may have been sent stays leased until it has been looked for: nobody else is to take it meanwhile.
+        """
+        with self._lock:
+            for message in messages:
+                key = message.id
+                sure = self.states.get(key, "") in ("", SPOOLED) and key not in self.ambiguous
+                if sure and key not in self._held:
+                    self._unsent[key] = message.receipt
+
+    def take_unsent(self) -> dict[str, str]:
+        """The messages that are leased and were not sent (id -> receipt handle); they are no longer kept."""
+        with self._lock:
+            unsent, self._unsent = self._unsent, {}
+            return unsent
+
+    @property
+    def looked_through(self) -> bool:
+        """Whether as many messages as were planned have been looked at."""
+        with self._lock:
+            return self._full()
+
     @property
     def held(self) -> int:
         """How many messages are kept leased."""
@@ -333,7 +359,8 @@ class Ledger:
     def problem(self, problem: Problem, fatal: bool = False) -> None:
         """Keep a problem for the outcome; a fatal one stops every worker at its next batch."""
         with self._lock:
-            if len(self.problems) < _PROBLEMS:
+            # Every worker, and every message of a batch, may run into the same.
+            if len(self.problems) < _PROBLEMS and problem not in self.problems:
                 self.problems.append(problem)
             if fatal and self.fatal is None:
                 self.fatal = problem

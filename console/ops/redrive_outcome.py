@@ -6,12 +6,14 @@ from console.errors import LogqError
 from console.model import JobState, Outcome, Problem
 from console.ops import redrive_native
 from console.ops.redrive_client import Engine
+from console.ops.redrive_ledger import INTENT
 from console.ops.redrive_plan import RedrivePlan, counts
 from console.sqs.client import SqsClient
 from console.text import count as counted
-from console.text import plural
+from console.text import duration, plural
 
 _IDS_NAMED = 5
+_STOPPED = "stopped: "
 
 
 def of_client(sqs: SqsClient, job: str, planned: RedrivePlan, engine: Engine, cancelled: bool) -> Outcome:
@@ -23,22 +25,25 @@ def of_client(sqs: SqsClient, job: str, planned: RedrivePlan, engine: Engine, ca
     total = planned.total
     # Empty but for what waits behind a failed message of its FIFO group, and hides more of it.
     emptied = engine.drained and not ledger.behind
-    left = pending + ledger.behind
+    left: int | None = pending + ledger.behind
+    unseen = not (engine.drained or ledger.looked_through)
     if total is not None and not emptied:
-        left = max(left, total - done - failed)
+        left = max(pending + ledger.behind, total - done - failed)
+    elif total is None and unseen:
+        left = None  # what a filter would select of the rest nobody knows
     if ledger.fatal is not None:
         state: JobState = "partly" if done else "failed"
-    elif cancelled and left:
+    elif cancelled and left != 0:
         state = "cancelled"
     elif engine.paused:
         state = "paused"
-    elif failed or left:
+    elif failed or left != 0:
         state = "partly" if done else "failed"
     else:
         state = "done"
     lines = [f"{counted(done)} redriven from {planned.dlq}" + (f", {counted(failed)} failed" if failed else "")]
     if ledger.fatal is not None:
-        lines.append(f"stopped: {ledger.fatal.message}")
+        lines.append(_STOPPED + ledger.fatal.message)
     if engine.bounces is not None:
         lines += engine.bounces.lines
     if engine.paused:
@@ -47,10 +52,17 @@ def of_client(sqs: SqsClient, job: str, planned: RedrivePlan, engine: Engine, ca
     missing = ledger.missing
     # A limit that was reached, or a pause, leaves ids that nobody looked for: they are not missing.
     limited = bool(engine.paused) or (planned.limit is not None and ledger.taken >= planned.limit)
+    if left is None:
+        lines.append(f"how many are left is not known: not all of {planned.dlq} was looked at")
     if missing and ledger.fatal is None and not cancelled and not limited:
         lines.append(f"{counted(len(missing))} of the ids asked for not found: {', '.join(missing[:_IDS_NAMED])}")
     if left:
         lines.append(f"{counted(left)} left")
+    if unsure := len(ledger.in_state(INTENT)):
+        lines.append(f"{plural(unsure, 'message')} may have been sent: a resume looks for them")
+    if engine.hidden:
+        lease = duration(planned.lease_seconds)
+        lines.append(f"{plural(engine.hidden, 'message')} could not be given back: hidden from readers up to {lease}")
     if ledger.ambiguous:
         named = sorted(ledger.ambiguous)
         shown = ", ".join(named[:_IDS_NAMED]) + (", …" if len(named) > _IDS_NAMED else "")
@@ -72,10 +84,15 @@ def of_client(sqs: SqsClient, job: str, planned: RedrivePlan, engine: Engine, ca
             f"{counted(total - done - failed)} of the ~{counted(total)} planned were not in the queue any more"
         )
     lines += _count_lines(sqs, planned)
-    if state != "done" and (left or ledger.fatal is not None):
+    if state != "done" and (left != 0 or ledger.fatal is not None):
         lines.append(f"logq job resume {job} goes on where it stopped")
     lines.append(f"logq job receipt {job} proves it; it cannot be undone")
     return Outcome(job, state, done, failed, left, tuple(lines), tuple(ledger.problems))
+
+
+def note(outcome: Outcome) -> str:
+    """What a job's list and its receipt say of how it ended: what was done and, where it was stopped, why."""
+    return "; ".join(line for n, line in enumerate(outcome.lines[:2]) if n == 0 or line.startswith(_STOPPED))
 
 
 def of_native(job: str, planned: RedrivePlan, moved: redrive_native.Moved) -> Outcome:

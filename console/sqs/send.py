@@ -63,7 +63,7 @@ class Outgoing:
 class Result:
     """What became of one message; `message_id` is its new id at the destination when it was accepted.
 
-    `passing` tells that what stood in the way may pass by itself (`connect.passing`).
+    `passing` tells that what stood in the way may pass by itself (`connect.passing`), `cause` is what the call raised.
     """
 
     fate: Fate
@@ -71,6 +71,7 @@ class Result:
     problem: Problem | None = None
     throttled: bool = False
     passing: bool = False
+    cause: Exception | None = None
 
 
 def batch_limit(max_message_size: int | None) -> int:
@@ -111,7 +112,7 @@ def send(client: SQSClient, url: str, batch: Sequence[Outgoing]) -> dict[str, Re
                 out |= send(client, url, [message])
             return out
         problem = Problem("send", connect.code(error), " ".join(str(error).split()))
-        result = Result(fate, problem=problem, throttled=throttled, passing=connect.passing(error))
+        result = Result(fate, problem=problem, throttled=throttled, passing=connect.passing(error), cause=error)
         return {message.id: result for message in batch}
     return _results(answer, batch)
 

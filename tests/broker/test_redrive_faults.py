@@ -25,6 +25,7 @@ What can go wrong (the design's table), and the test that provokes it:
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -42,7 +43,16 @@ from sqs_world import World
 
 from console.errors import Refused
 from console.model import Outcome, Progress
-from console.ops import jobs, purge, redrive, redrive_client, redrive_native, redrive_resolve
+from console.ops import (
+    jobs,
+    purge,
+    redrive,
+    redrive_client,
+    redrive_filter,
+    redrive_native,
+    redrive_resolve,
+    redrive_spool,
+)
 from console.ops.session import Session
 from console.sqs import send as sending
 
@@ -440,6 +450,65 @@ def test_the_endpoint_gone_is_an_outcome_not_a_traceback(world: World, tmp_path:
         assert outcome.state == "failed" and outcome.problems[0].code == "EndpointConnectionError"
         assert "stopped" in outcome.lines[1] and "connection" in outcome.lines[1]
         assert "resume" in " ".join(outcome.lines)
+
+
+@pytest.mark.parametrize("where", [None, "body.n >= 0"])
+def test_a_destination_that_goes_in_the_middle_stops_it_and_hides_nothing(
+    world: World, tmp_path: Path, where: str | None
+) -> None:
+    world.fill(bodies(60))
+    deleted = threading.Event()
+
+    def watch(progress: Progress) -> None:
+        if progress.done >= 10 and not deleted.is_set():
+            deleted.set()
+            world.client.delete_queue(QueueUrl=world.url)
+
+    with sqs_world.session(world.endpoint, tmp_path) as session:
+        planned = redrive.plan(session, world.dlq, engine="client", rate=10, where=where)
+        outcome = redrive.run(session, planned, on_progress=watch)
+        sqs_world.create(world.client, world.name, sqs_world.arn_of(world.client, world.dlq_url))
+        assert outcome.state == "partly" and 10 <= outcome.done < 60
+        # What could not be sent is given back at once, and nobody is told that less is left than there is.
+        assert world.counts(world.dlq_url) == (60 - outcome.done, 0)
+        job = session.journal.job(outcome.job)
+        assert outcome.left == job.left == (60 - outcome.done if where is None else None)
+        (problem,) = outcome.problems
+        why = f"cannot send to {world.name}: the queue does not exist; logq queue list shows what there is"
+        assert problem.message == why and outcome.lines[1] == f"stopped: {why}" and why in job.note
+        assert jobs.resume(session, outcome.job).done == 60
+    assert len(world.drain()) == 60 - outcome.done  # the others went with the queue
+
+
+@pytest.mark.parametrize("place", ["filter", "carry"])
+def test_a_worker_that_fails_gives_back_what_it_holds_and_says_why(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    world.fill(bodies(40))
+    calls = itertools.count()
+
+    def breaks(real: Call) -> Call:
+        def broken(*args: Any) -> Any:
+            return 1 // 0 if next(calls) >= 25 else real(*args)
+
+        return broken
+
+    if place == "filter":
+        monkeypatch.setattr(redrive_filter.Where, "__call__", breaks(redrive_filter.Where.__call__))
+    else:
+        monkeypatch.setattr(redrive_spool, "outgoing", breaks(redrive_spool.outgoing))
+    with sqs_world.session(world.endpoint, tmp_path) as session:
+        where = "body.n >= 0" if place == "filter" else None
+        outcome = run(session, world, where=where)
+        monkeypatch.undo()
+        assert outcome.state in ("partly", "failed") and outcome.done < 40
+        assert world.counts(world.dlq_url) == (40 - outcome.done, 0)
+        job = session.journal.job(outcome.job)
+        assert outcome.left == job.left == (40 - outcome.done if where is None else None)
+        assert "ZeroDivisionError" in outcome.lines[1] and "ZeroDivisionError" in job.note
+        assert "ZeroDivisionError" in jobs.receipt(session, outcome.job, "md")
+        assert jobs.resume(session, outcome.job).state == "done"
+    assert Counter(message["Body"] for message in world.drain()) == Counter(bodies(40))
 
 
 # ---------------------------------------------------------------- outages in the middle
