@@ -43,6 +43,9 @@ EMPTY_POLLS = 2
 ROUNDS = 5
 """How often the workers go again when the counts say that something is left and a round moved nothing."""
 
+FIFO_ROUNDS = 2
+"""The same where messages that stay in their FIFO groups are held."""
+
 HELD_MOST = 100_000
 """SQS allows about 120,000 messages in flight a queue."""
 
@@ -104,6 +107,7 @@ class Engine:
         self.bounces: Bounces | None = None
         self.paused = ""
         self.hidden = 0
+        self.unseen: int | None = None
         self.notes: list[str] = []
 
     # ------------------------------------------------------------ before
@@ -161,7 +165,8 @@ class Engine:
     def run(self) -> None:
         """Redrive what the plan says. Ends at `cancel`, at a fatal problem, at a bounce, or when nothing is left.
 
-        What is leased then and was not sent is given back; `hidden` is how many could not be.
+        What is leased then and was not sent is given back; `hidden` is how many could not be. `unseen` is how many the
+        counts tell of that no receive brought, None when it ended before that could be asked.
         """
         try:
             self._steps()
@@ -295,9 +300,12 @@ class Engine:
         if now.visible == 0 and hidden == 0 and not (waits and self.sqs.is_aws):
             self.drained = True
             return False
-        if now.visible > 0 and idle_rounds < ROUNDS:
+        self.unseen = now.visible + hidden
+        # What stays of a FIFO group is held, and so nothing behind it comes, however often it is asked for.
+        rounds = FIFO_ROUNDS if self.plan.fifo and self.ledger.held else ROUNDS
+        if now.visible > 0 and idle_rounds < rounds:
             return True
-        if waits:
+        if waits and (hidden or self.sqs.is_aws):
             # What the killed run had leased and not yet spooled comes back when its lease ends.
             self._tell(f"waiting for {hidden:,} in flight, leased by the run that ended")
             self._cancel.wait(0.5)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum, auto
 
 from console.journal import Entry
 from console.model import Problem
 from console.ops.redrive_way import OnTheWay
+from console.sqs.peek import FIFO_HEAD
 from console.sqs.receive import Received
 
 SPOOLED, INTENT, SENT, DELETED, FAILED, AMBIGUOUS = "SPOOLED", "INTENT", "SENT", "DELETED", "FAILED", "AMBIGUOUS"
@@ -64,6 +65,8 @@ class Ledger:
         self._asked = 0
         self._taken = 0
         self._unselected: set[str] = set()
+        self._looked_at: Counter[str] = Counter()
+        self._staying: set[str] = set()
         self._held: dict[str, str] = {}
         self._unsent: dict[str, str] = {}
         self._stopped_groups: dict[str, bool] = {}
@@ -167,11 +170,16 @@ class Ledger:
         with self._lock:
             if not wanted:
                 self._unselected.add(key)
+                if group is not None:
+                    self._looked_at[group] += 1
+                    self._staying.add(group)
                 return self._hold(message), True
             if not begun and key not in self.states:
                 if self.limit is not None and self._taken >= self.limit:
                     return Verdict.OVER, False
                 self._taken += 1
+                if group is not None:
+                    self._looked_at[group] += 1
                 if self._wanted is not None:
                     self._wanted.discard(key)
             self.states.setdefault(key, ended or "")
@@ -330,6 +338,12 @@ class Ledger:
         """Messages that were read and stay because the selection leaves them out."""
         with self._lock:
             return len(self._unselected)
+
+    @property
+    def hiding(self) -> int:
+        """FIFO groups of which as many were looked at as can be seen, and some of these stay: they may hide more."""
+        with self._lock:
+            return sum(self._looked_at[group] >= FIFO_HEAD for group in self._staying)
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from console.ops.redrive_client import Engine
 from console.ops.redrive_ledger import INTENT
 from console.ops.redrive_plan import RedrivePlan, counts
 from console.sqs.client import SqsClient
+from console.sqs.peek import FIFO_HEAD
 from console.text import count as counted
 from console.text import duration, plural
 
@@ -52,10 +53,16 @@ def of_client(sqs: SqsClient, job: str, planned: RedrivePlan, engine: Engine, ca
     missing = ledger.missing
     # A limit that was reached, or a pause, leaves ids that nobody looked for: they are not missing.
     limited = bool(engine.paused) or (planned.limit is not None and ledger.taken >= planned.limit)
-    if left is None:
+    # What a stop leaves was not looked at for that reason; else why not has to be said.
+    stopped = ledger.fatal is not None or cancelled or bool(engine.paused)
+    hides = unseen and not stopped and bool(engine.unseen)
+    if hides:
+        lines += _unseen(planned, engine)
+    elif left is None:
         lines.append(f"how many are left is not known: not all of {planned.dlq} was looked at")
     if missing and ledger.fatal is None and not cancelled and not limited:
-        lines.append(f"{counted(len(missing))} of the ids asked for not found: {', '.join(missing[:_IDS_NAMED])}")
+        met = "not met with, they may be among those not looked at" if hides else "not found"
+        lines.append(f"{counted(len(missing))} of the ids asked for {met}: {', '.join(missing[:_IDS_NAMED])}")
     if left:
         lines.append(f"{counted(left)} left")
     if unsure := len(ledger.in_state(INTENT)):
@@ -88,6 +95,19 @@ def of_client(sqs: SqsClient, job: str, planned: RedrivePlan, engine: Engine, ca
         lines.append(f"logq job resume {job} goes on where it stopped")
     lines.append(f"logq job receipt {job} proves it; it cannot be undone")
     return Outcome(job, state, done, failed, left, tuple(lines), tuple(ledger.problems))
+
+
+def _unseen(planned: RedrivePlan, engine: Engine) -> list[str]:
+    """What the counts tell of that was not looked at: how many, why, and what to do."""
+    many = f"{plural(engine.unseen or 0, 'message')} not looked at (by the counts)"
+    groups = engine.ledger.hiding
+    if groups:
+        hide = "1 FIFO group hides" if groups == 1 else f"{counted(groups)} FIFO groups hide"
+        return [
+            f"{many}: {hide} behind heads that stay; only the first {FIFO_HEAD} of a group can be seen",
+            f"to reach them redrive or remove those in front: {planned.dlq} without a filter goes in order",
+        ]
+    return [f"{many}: no receive brought them, somebody else may have them leased; redrive again later"]
 
 
 def note(outcome: Outcome) -> str:
