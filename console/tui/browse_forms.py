@@ -100,10 +100,12 @@ def parse_partitions(typed: str, there: int | None) -> tuple[int, ...]:
     return found
 
 
-def ask_export(screen: ConsoleScreen, wish: Wish, shown: int, marked: int, then: Callable[[str, str], None]) -> None:
-    """Ask what to write (`marked`, `shown` or `all`) and to which file; `then` gets both."""
+def ask_export(screen: ConsoleScreen, wish: Wish, shown: int, marked: str, then: Callable[[str, str], None]) -> None:
+    """Ask what to write (`marked`, `shown` or `all`) and to which file; `then` gets both. `marked` are the marks in
+    words, "" without any.
+    """
     options = [("shown", f"the {count(shown)} shown")] if shown else []
-    options = [("marked", f"the {count(marked)} marked"), *options] if marked else options
+    options = [("marked", f"the {marked}"), *options] if marked else options
     whole = replace(wish, start="earliest") if wish.start in ("last", "latest") else wish
     options.append(("all", "everything " + whole.spoken))
     name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in wish.topic)[:100]

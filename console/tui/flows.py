@@ -6,7 +6,8 @@ and the dialog speak of what it stood on then.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from console.errors import UsageError
@@ -78,18 +79,24 @@ def dialog(view: PlanView, production: bool) -> PlanDialog:
 # ---------------------------------------------------------------- redrive
 
 
-def redrive(
-    screen: ConsoleScreen, subject: Subject, ids: tuple[str, ...] = (), part: str = "", cluster: str = ""
-) -> None:
-    """Ask how dead letters should be moved back, then plan it. `ids` limits it to some, `part` names them in words.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a dead-letter place that can be redriven: in words, and by the ids of its messages.
 
-    `cluster` limits a topic's to a way of failing: all that failed so, not only those on the screen.
+    `cluster` takes a topic's by a way of failing instead: all that failed so, not only those that were read.
     """
+
+    words: str
+    ids: tuple[str, ...] = ()
+    cluster: str = ""
+
+
+def redrive(screen: ConsoleScreen, subject: Subject, parts: Sequence[Part] = ()) -> None:
+    """Ask how dead letters should be moved back, then plan it: one of the `parts`, the first before all, or all."""
     target = subject.target
     topic = target.startswith("kafka:")
-    which = [("all", "all of it")]
-    if ids or cluster:
-        which.insert(0, ("some", part or f"{len(ids):,} messages"))
+    chosen: dict[str, Part | None] = {**{f"part{index}": part for index, part in enumerate(parts)}, "all": None}
+    which = [(key, part.words if part is not None else "all of it") for key, part in chosen.items()]
     fields = (
         Field("which", "which", tuple(which), wanted=lambda values: len(which) > 1),
         Field(
@@ -153,15 +160,15 @@ def redrive(
                 engine = f"{values['canary']} at first, then it pauses: r on the job sends the rest"
         elif values["steps"] != "once":
             engine = "5 first, then a look at what came back to the dead-letter queue"
-        return f"{engine}. enter shows the plan"
+        return f"{_goes(chosen[values['which']]) if parts else ''}{engine}. enter shows the plan"
 
     def answered(values: dict[str, str] | None) -> None:
         if values is None:
             return
-        some = values["which"] == "some"
+        part = chosen[values["which"]]
         wish = RedriveWish(
-            ids=ids if some else (),
-            clusters=(cluster,) if some and cluster else (),
+            ids=part.ids if part is not None else (),
+            clusters=(part.cluster,) if part is not None and part.cluster else (),
             limit=_whole(values["limit"]),
             canary=_whole(values["canary"]) if topic else FIRST_STEP if values["steps"] == "canary" else None,
             rate=number(values["rate"]) if values["rate"] else None,
@@ -173,6 +180,15 @@ def redrive(
         confirm(screen, lambda: screen.console.backend.plan_redrive(target, wish))
 
     screen.app.push_screen(Form(f"redrive {safe(target, 100)}", fields, check, explain), answered)
+
+
+def _goes(part: Part | None) -> str:
+    """What goes along, in words: what is not to be seen must not go along unsaid."""
+    if part is None:
+        return "all of it goes, also what is neither marked nor shown: "
+    if part.cluster:
+        return "all that failed so goes, also what was not read: "
+    return f"exactly {'this one goes' if len(part.ids) == 1 else f'these {len(part.ids):,} go'}, {part.words}: "
 
 
 FIRST_STEP = 5

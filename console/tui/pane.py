@@ -61,6 +61,7 @@ class Pane(Vertical, Generic[T]):
         self._haystack = haystack
         self._sorts: Mapping[str, SortColumn[T]] = sorts or {}
         self._all: Sequence[T] = ()
+        self._whole: Sequence[T] = ()
         self._empty = placeholder
         self.grid: Grid[T] = Grid(columns, cell, key, placeholder="looking …")
         self.heading = Heading(title, style=hue)
@@ -84,9 +85,13 @@ class Pane(Vertical, Generic[T]):
         """The columns that can be sorted by."""
         return tuple(self._sorts)
 
-    def show(self, items: Sequence[T], arranged: bool = False) -> None:
-        """Take new items (`arranged`: in the first order already); filter, order and the cursor's key stay."""
+    def show(self, items: Sequence[T], arranged: bool = False, of: Sequence[T] | None = None) -> None:
+        """Take new items (`arranged`: in the first order already); filter, order and the cursor's key stay.
+
+        `of` is what they are a part of, where marks are not only on this part.
+        """
         self._all, self._arranged = items, arranged
+        self._whole = items if of is None else of
         self.rearrange()
 
     def rearrange(self) -> None:
@@ -144,8 +149,25 @@ class Pane(Vertical, Generic[T]):
         return None if item is None else self._subject(item)
 
     def marked(self) -> tuple[T, ...]:
-        """The marked lines that are shown."""
-        return self.grid.marked_items()
+        """Everything that is marked: what is shown in its order, then what a filter or another part hides now."""
+        marks = self.grid.marks
+        if not marks:
+            return ()
+        shown = self.grid.marked_items()
+        seen = {self.key(item) for item in shown}
+        return (*shown, *(item for item in self._whole if (key := self.key(item)) in marks and key not in seen))
+
+    @property
+    def marked_words(self) -> str:
+        """ "3 marked, 2 of them not shown now"; "" without marks."""
+        marked = len(self.marked())
+        hidden = marked - len(self.grid.marked_items())
+        if not marked:
+            return ""
+        which = (
+            "" if not hidden else ", not shown now" if hidden == marked else f", {count(hidden)} of them not shown now"
+        )
+        return f"{count(marked)} marked{which}"
 
     def on_grid_sort_asked(self, event: SortAsked) -> None:
         """A click on a heading sorts by it."""
@@ -159,9 +181,8 @@ class Pane(Vertical, Generic[T]):
             number = f"{count(len(self.grid.items))} of {count(total)} /{safe(self.filter_text, 40)}"
         else:
             number = count(total)
-        marks = len(self.grid.marks)
-        if marks:
-            number += f", {count(marks)} marked"
+        if words := self.marked_words:
+            number += f", {words}"
         remark = self.remark
         if self._sorts and not remark:
             worst = self.order.column == "worst"

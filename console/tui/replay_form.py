@@ -4,24 +4,49 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from console.errors import UsageError
+from console.model import Message
 from console.ops.replay_edit import HeaderEdit, parse_edit
 from console.text import plural, safe
 from console.tui.flows import confirm, number
 from console.tui.form import Field, Form, Values
+from console.tui.pane import Pane
 from console.tui.wishes import ReplayWish
 
 if TYPE_CHECKING:
     from console.tui.screens.base import ConsoleScreen
 
 
-def replay(screen: ConsoleScreen, topic: str, *, begin: str = "", where: str = "", records: Sequence[str] = ()) -> None:
-    """Ask how a topic's records should be copied, then plan it. `records` are marked ones (`PARTITION/OFFSET`)."""
-    which = [("range", "a range")]
-    if records:
-        which.insert(0, ("records", f"the {plural(len(records), 'marked record')}"))
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Single records (`PARTITION/OFFSET`) that can be copied, and what they are in words."""
+
+    words: str
+    records: tuple[str, ...]
+
+
+def parts_of(pane: Pane[Message]) -> tuple[Part, ...]:
+    """What single records of a list can be copied: the marked ones, and with a filter those it shows."""
+
+    def part(words: str, messages: Sequence[Message]) -> Part:
+        return Part(words, tuple(f"{m.partition}/{m.offset}" for m in messages if m.offset is not None))
+
+    found = []
+    if marked := pane.marked():
+        hidden = pane.marked_words.partition(",")[2]
+        found.append(part(f"the {plural(len(marked), 'marked record')}{',' if hidden else ''}{hidden}", marked))
+    if pane.filter_text and (shown := pane.grid.items):
+        found.append(part(f"the {plural(len(shown), 'record')} shown, /{safe(pane.filter_text, 24)}", shown))
+    return tuple(found)
+
+
+def replay(screen: ConsoleScreen, topic: str, *, begin: str = "", where: str = "", parts: Sequence[Part] = ()) -> None:
+    """Ask how a topic's records should be copied, then plan it: one of the `parts`, or a range."""
+    chosen = {f"part{index}": part for index, part in enumerate(parts)}
+    which = [*((key, part.words) for key, part in chosen.items()), ("range", "a range")]
     fields = (
         Field("which", "which", tuple(which), wanted=lambda values: len(which) > 1),
         Field("to", "to", placeholder="a topic or a queue: orders-copy, sqs:jobs"),
@@ -43,7 +68,7 @@ def replay(screen: ConsoleScreen, topic: str, *, begin: str = "", where: str = "
             where=values["where"] if in_range else "",
             limit=int(limit) if limit is not None and in_range else None,
             rate=number(values["rate"]) if values["rate"] else None,
-            records=() if in_range else tuple(records),
+            records=() if in_range else chosen[values["which"]].records,
             headers=_words(values["headers"]),
         )
 
@@ -62,8 +87,13 @@ def replay(screen: ConsoleScreen, topic: str, *, begin: str = "", where: str = "
         return _where_to(screen, values["to"])
 
     def explain(values: Values) -> str:
-        what = "the marked records" if values["which"] == "records" else "the range, fixed when it is planned,"
-        return f"{what} is copied; the source keeps everything. enter shows the plan, and who will see the copies"
+        part = chosen.get(values["which"])
+        what = "the range, fixed when it is planned, is copied"
+        if part is not None:
+            what = f"exactly {part.words}: nothing else is copied"
+        elif parts:
+            what += ", also what is neither marked nor shown"
+        return f"{what}; the source keeps everything. enter shows the plan, and who will see the copies"
 
     def answered(values: dict[str, str] | None) -> None:
         if values is not None:

@@ -216,6 +216,42 @@ async def test_marked_records_are_replayed() -> None:
     assert asked == [("plan_replay", "kafka:orders", wish)]
 
 
+async def test_marks_that_a_filter_hides_are_replayed() -> None:
+    app = fake_app()
+    async with opened(app, (160, 50)) as pilot:
+        await browsing(pilot, app)
+        await pilot.press("space", "j", "space", "slash", *"zzz", "enter")
+        await until_seen(pilot, "0 of 90 /zzz, 2 marked, not shown now")
+        await pilot.press("E")
+        await until_seen(pilot, "‹the 2 marked, not shown now›")
+        await pilot.press("escape", "R")
+        await until_seen(pilot, "‹the 2 marked records, not shown now›")
+        await pilot.press("right", "tab", *"kafka:invoices")
+        await until_seen(pilot, "also what is neither marked nor shown")
+        await pilot.press("shift+tab", "left")
+        await until_seen(pilot, "exactly the 2 marked records, not shown now: nothing else is copied")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+    wishes = [asked[2] for asked in backend_of(app).asked if asked[0] == "plan_replay"]
+    assert wishes == [ReplayWish("kafka:invoices", records=("0/998", "0/999"))]
+
+
+async def test_with_a_filter_and_no_marks_what_is_shown_is_replayed() -> None:
+    app = fake_app()
+    async with opened(app, (160, 50)) as pilot:
+        screen = await browsing(pilot, app)
+        await pilot.press("slash", *"zzz", "enter", "R")
+        await until_seen(pilot, "nothing fits the filter")
+        assert app.screen is screen, "a range would copy what is not to be seen"
+        await pilot.press("slash", "ctrl+u", *"customer-3", "enter", "R")
+        shown = tuple(f"0/{m.offset}" for m in screen.list.grid.items)
+        assert 0 < len(shown) < 90
+        await until_seen(pilot, f"‹the {len(shown)} records shown, /customer-3›", "a range")
+        await pilot.press("tab", *"kafka:invoices", "enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+    assert backend_of(app).asked[-1] == ("plan_replay", "kafka:orders", ReplayWish("kafka:invoices", records=shown))
+
+
 async def test_a_range_with_the_filter_of_the_screen_is_replayed() -> None:
     app = fake_app()
     async with opened(app) as pilot:

@@ -234,6 +234,54 @@ async def test_a_failure_of_a_topic_is_redriven_whole_and_marked_records_by_name
     assert len(second.ids) == 2 and second.clusters == ()
 
 
+async def test_marks_that_are_not_shown_are_redriven_first_and_the_form_says_what_goes() -> None:
+    app = fake_app()
+    async with opened(app, (160, 50)) as pilot:
+        app.run_command("dlq image-resize-jobs-dlq")
+        await until_seen(pilot, "failures 4")
+        await pilot.press("tab", "space", "j", "space", "slash", *"s3://photos/7.jpg", "enter")
+        await until_seen(pilot, "messages 1 of 57 /s3://photos/7.jpg, 2 marked, not shown now")
+        await pilot.press("R")
+        await until_seen(
+            pilot, "‹2 marked, not shown now›", "1 shown, /s3://photos/7.jpg", "exactly these 2 go, 2 marked, not shown"
+        )
+        await pilot.press("right")
+        await until_seen(pilot, "exactly this one goes, 1 shown")
+        await pilot.press("right")
+        await until_seen(pilot, "all of it goes, also what is neither marked nor shown")
+        await pilot.press("left", "left", "enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+        await pilot.press("escape", "escape", "shift+tab", "j", "j")
+        await until_seen(pilot, "messages 13, 2 marked, not shown now")
+        await pilot.press("tab", "space", "R")
+        await until_seen(pilot, "‹3 marked, 2 of them not shown now›", "13 of this failure")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+    wishes = [asked[2] for asked in backend_of(app).asked if asked[0] == "plan_redrive"]
+    newest = [m.id for m in reversed(letters())]
+    assert set(wishes[0].ids) == set(newest[:2])
+    assert len(wishes[1].ids) == 3 and set(wishes[1].ids) > set(newest[:2])
+
+
+async def test_with_a_filter_and_no_marks_what_is_shown_is_redriven() -> None:
+    app = fake_app()
+    async with opened(app, (160, 50)) as pilot:
+        app.run_command("dlq image-resize-jobs-dlq")
+        await until_seen(pilot, "failures 4")
+        await pilot.press("tab", "slash", *"zzz", "enter", "R")
+        await until_seen(pilot, "nothing fits the filter")
+        assert isinstance(app.screen, DlqScreen)
+        await pilot.press("slash", "ctrl+u", *"s3://photos/7.jpg", "enter", "R")
+        await until_seen(pilot, "‹1 shown, /s3://photos/7.jpg›", "all of it", "exactly this one goes")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+    assert backend_of(app).asked[-1] == (
+        "plan_redrive",
+        "sqs:image-resize-jobs-dlq",
+        RedriveWish(ids=(letters()[7].id,)),
+    )
+
+
 async def test_what_was_redriven_is_marked_and_what_is_left_counted() -> None:
     app = fake_app()
     # All of one failure, and two of the largest.

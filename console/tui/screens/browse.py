@@ -362,12 +362,14 @@ class BrowseScreen(ListScreen):
         self.list.refresh_heading()
 
     def do_replay(self) -> None:
-        """Copy what is marked, or a range."""
-        marked = self.list.marked()
-        records = [f"{m.partition}/{m.offset}" for m in marked if m.offset is not None]
+        """Copy what is marked, what a filter shows, or a range."""
+        parts = replay_form.parts_of(self.list)
+        if self.list.filter_text and not parts:
+            self.console.say("nothing fits the filter")  # and a range would copy what is not to be seen
+            return
         start = self.wish.start
         begin = "" if start in ("last", "latest", "earliest") else start.removesuffix("-ago")
-        replay_form.replay(self, self.topic, begin=begin, where=self.wish.where or "", records=records)
+        replay_form.replay(self, self.topic, begin=begin, where=self.wish.where or "", parts=parts)
 
     def do_export(self) -> None:
         """Ask what to write where."""
@@ -390,7 +392,7 @@ class BrowseScreen(ListScreen):
                     lambda n: self.console.say(f"{text.plural(n, 'record')} written to {path}"),
                 )
 
-        browse_forms.ask_export(self, self.wish, len(shown), len(marked), then)
+        browse_forms.ask_export(self, self.wish, len(shown), self.list.marked_words, then)
 
     def _export_all(self, path: str) -> None:
         self._end_follow()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
@@ -275,8 +275,7 @@ class DlqScreen(ConsoleScreen):
 
     def _spread(self) -> Text:
         """Where and when the messages of the failure under the cursor failed, in one line."""
-        cluster = self._cluster()
-        some = [m for m in self.messages if cluster is None or self._of.get(m.id) == cluster.id]
+        some = self._of_cluster()
         if not some:
             return Text("")
         found = self.console.backend.spread(some)
@@ -300,10 +299,13 @@ class DlqScreen(ConsoleScreen):
         return item if isinstance(item, Cluster) and item.id != ALL else None
 
     def _show_messages(self) -> None:
-        cluster = self._cluster()
-        shown = [m for m in self.messages if cluster is None or self._of.get(m.id) == cluster.id]
-        self.list.show(shown)
+        self.list.show(self._of_cluster(), of=self._read)
         self._show_detail()
+
+    def _of_cluster(self) -> Sequence[Message]:
+        """Of the messages that fit, those of the failure under the cursor."""
+        cluster = self._cluster()
+        return [m for m in self.messages if cluster is None or self._of.get(m.id) == cluster.id]
 
     def _show_detail(self) -> None:
         found = self.list.subject()
@@ -352,7 +354,7 @@ class DlqScreen(ConsoleScreen):
         flows.purge(self, Subject("dlq", self.target.partition(":")[2], self.letters, self.target))
 
     def do_redrive(self) -> None:
-        """Plan a redrive: of what is marked, of the failure under the cursor, or of all."""
+        """Plan a redrive: of what is marked, of what is shown, of the failure under the cursor, or of all."""
         if self._loading:
             # Our own sweep holds the messages: a plan made now would count them as in flight.
             self.console.say("still reading it; a moment")
@@ -361,26 +363,32 @@ class DlqScreen(ConsoleScreen):
             # What is listed here may have gone already: a plan made of it would ask for messages that are not there.
             self.console.say("a change is running; redrive again when it is over")
             return
-        marked = tuple(message.id for message in self.list.marked())
+        parts = self._parts()
+        if not parts and (self.where or self.list.filter_text):
+            self.console.say("nothing fits the filter")
+            return
+        flows.redrive(self, Subject("dlq", self.target.partition(":")[2], self.letters, self.target), parts)
+
+    def _parts(self) -> Sequence[flows.Part]:
+        """What of it can be redriven, the narrowest first: marks were set on purpose, and a filter hides the rest."""
+        found: list[flows.Part] = []
+        if marked := self.list.marked():
+            found.append(flows.Part(self.list.marked_words, tuple(m.id for m in marked)))
+        if self.list.filter_text:
+            if shown := tuple(m.id for m in self.list.grid.items):
+                found.append(flows.Part(f"{len(shown):,} shown, /{safe(self.list.filter_text, 24)}", shown))
+            elif not found:
+                return []  # whatever else there is, is not to be seen
         cluster = self._cluster()
-        subject = Subject("dlq", self.target.partition(":")[2], self.letters, self.target)
-        if marked:
-            flows.redrive(self, subject, marked, f"{len(marked):,} marked")
-        elif cluster is not None:
-            ids = tuple(m.id for m in self.messages if self._of.get(m.id) == cluster.id)
-            if self.topic and not self.where:
-                flows.redrive(self, subject, part="all of this failure", cluster=cluster.id)
-            else:
-                flows.redrive(self, subject, ids, f"{len(ids):,} of this failure")
-        elif self.where:
-            # What is not to be seen must not go along.
-            ids = tuple(m.id for m in self.messages)
-            if not ids:
-                self.console.say("nothing fits the filter")
-                return
-            flows.redrive(self, subject, ids, f"{len(ids):,} that fit")
-        else:
-            flows.redrive(self, subject)
+        if cluster is not None and self.topic and not self.where:
+            found.append(flows.Part("all of this failure", cluster=cluster.id))
+        elif cluster is not None or self.where:
+            ids = tuple(m.id for m in self._of_cluster())
+            if ids:
+                found.append(
+                    flows.Part(f"{len(ids):,} {'of this failure' if cluster is not None else 'that fit'}", ids)
+                )
+        return found
 
     def do_refresh(self) -> None:
         """Read again."""
