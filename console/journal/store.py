@@ -127,8 +127,9 @@ class Journal:
                 raise Refused(f"{job.id} is running (process {row[4]} on {row[3]}); logq job cancel {job.id} stops it")
             self._take_lock(db, f"{row[1]}|{row[0]}", job.id)
             db.execute(
-                "UPDATE jobs SET state = 'running', finished = NULL, cancel = 0, host = ?, pid = ?, pid_started = ?"
-                " WHERE id = ?",
+                # What was left and said when it stopped is no longer true: from here on done and failed tell it.
+                "UPDATE jobs SET state = 'running', finished = NULL, left_over = NULL, note = '', cancel = 0,"
+                " host = ?, pid = ?, pid_started = ? WHERE id = ?",
                 (me.host, me.pid, me.started, job.id),
             )
             self._log(db, job.id, f"resumed (it was {job.state})")

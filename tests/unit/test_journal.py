@@ -231,6 +231,19 @@ def test_a_job_whose_process_was_killed_reads_interrupted_and_can_be_taken(journ
         begin(journal)
 
 
+def test_what_was_left_and_said_is_not_what_a_job_that_goes_on_has_left(journal: Journal) -> None:
+    known = journal.create_job("redrive", "sqs:dlq", "sqs:q", total=2_062, plan={}).id
+    unknown = journal.create_job("redrive", "sqs:dlq2", "sqs:q2", total=None, plan={}).id
+    for job in (known, unknown):
+        journal.finish(job, "cancelled", done=290, failed=0, left=1_772, note="290 redriven")
+        assert journal.job(job).left == 1_772
+        journal.take(job)
+        journal.progress(job, 690, 2)
+    found = journal.job(known)
+    assert (found.state, found.done, found.left, found.note) == ("running", 690, 1_370, "")
+    assert journal.job(unknown).left is None
+
+
 def test_the_source_of_a_killed_job_is_free_for_another(journal: Journal, path: Path) -> None:
     process = child(
         path, 'print(j.create_job("redrive", "sqs:dlq", "q", plan={}).id, flush=True); import os; os._exit(9)'
