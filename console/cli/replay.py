@@ -19,6 +19,14 @@ from console.cli.run import Run
 )
 @click.option("--to-offset", metavar="N", help="Up to, and without, this offset in every partition.")
 @click.option("--until", metavar="T", help="Up to the first record at or after a time, or a duration back from now.")
+@click.option(
+    "--partition",
+    "partitions",
+    multiple=True,
+    type=click.IntRange(min=0),
+    metavar="P",
+    help="Only this partition; may be given again.",
+)
 @click.option("--record", "records", multiple=True, metavar="P/OFFSET", help="Only this record; may be given again.")
 @click.option("--where", metavar="CEL", help="Only records for which this holds, for example value.total > 100.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N records.")
@@ -42,6 +50,7 @@ def command(
     begin: str | None,
     to_offset: str | None,
     until: str | None,
+    partitions: tuple[int, ...],
     records: tuple[str, ...],
     where: str | None,
     limit: int | None,
@@ -71,6 +80,7 @@ def command(
         begin=begin,
         to_offset=to_offset,
         until=until,
+        partitions=partitions,
         records=records,
         where=where,
         limit=limit,

@@ -37,6 +37,7 @@ def plan(
     begin: str | None = None,
     to_offset: str | None = None,
     until: str | None = None,
+    partitions: Sequence[int] = (),
     records: Sequence[str] = (),
     where: str | None = None,
     limit: int | None = None,
@@ -47,18 +48,24 @@ def plan(
     """Fix the ranges of a replay and look at everything it touches; joins nothing and changes nothing.
 
     `source` is a topic or a file (`file:PATH`, `NAME.jsonl`). `begin` is earliest, an offset, a time or a duration
-    (back from now), `until` a time or a duration; `records` names single ones instead. Raises `NotFound` for an
-    unknown topic, queue, file or record, `UsageError` for what makes no sense, `Unreachable`, `Failed` when a
-    partition's offsets cannot be seen: a replay without it would not be what was asked for.
+    (back from now), `until` a time or a duration, of all partitions or of `partitions` alone; `records` names single
+    ones instead. Raises `NotFound` for an unknown topic, partition, queue, file or record, `UsageError` for what makes
+    no sense, `Unreachable`, `Failed` when a partition's offsets cannot be seen: a replay without it would not be what
+    was asked for.
     """
     _check(to_offset, until, limit, rate, job)
     ends = (begin, to_offset, until)
     if records and any(end is not None for end in ends):
         raise UsageError("--record names the records: leave out --from, --to-offset and --until")
+    only = tuple(sorted(set(partitions)))
+    if only and records:
+        raise UsageError("--record names the partition of each record: leave out --partition")
     if where is not None:
         RecordWhere(where)
     path = replay_file.path_of(source)
-    seen = _of_file(session, path, to, ends, records) if path else _of_topic(session, source, to, ends, records)
+    if path and only:
+        raise UsageError("a file is replayed whole, whatever partitions it is from: leave out --partition")
+    seen = _of_file(session, path, to, ends, records) if path else _of_topic(session, source, to, ends, records, only)
     seen = replace(seen, where=where, limit=limit, rate=rate, job=job or "", edit=edit or HeaderEdit())
     seen = _into_topic(session, seen) if seen.to == "topic" else _into_queue(session, seen)
     if job:
@@ -70,7 +77,12 @@ def plan(
 
 
 def _of_topic(
-    session: Session, source: str, to: str, ends: tuple[str | None, str | None, str | None], records: Sequence[str]
+    session: Session,
+    source: str,
+    to: str,
+    ends: tuple[str | None, str | None, str | None],
+    records: Sequence[str],
+    only: tuple[int, ...],
 ) -> ReplayPlan:
     """The beginning of a plan: which records of which topic."""
     origin, destination = _sides(session, source, to)
@@ -81,7 +93,7 @@ def _of_topic(
         picks = replay_ranges.parse_records(records, topic.name)
         ranges, begin, until = replay_ranges.around(topic, picks), "the first picked record", "the last one"
     else:
-        ranges, begin, until = replay_ranges.fixed(session, topic, *ends, now)
+        ranges, begin, until = replay_ranges.fixed(session, topic, *ends, now, only)
     return ReplayPlan(
         source=topic.name,
         target=destination.name,
@@ -95,6 +107,7 @@ def _of_topic(
         begin=begin,
         until=until,
         picks=picks,
+        only=only,
         compacted="compact" in dict(topic.config).get("cleanup.policy", ""),
         topic_id=topic.id,
     )
@@ -264,7 +277,7 @@ def _joined(session: Session, seen: ReplayPlan) -> ReplayPlan:
     if any(mark.digest != seen.digest for mark in found.values()):
         raise Refused(
             f"a job named {seen.job} copies {seen.source} with another destination, filter, limit or "
-            "edit; choose another name, or give the same options to share its work"
+            "edit, or other partitions; choose another name, or give the same options to share its work"
         )
     ranges = tuple(
         Range(p, mark.start, mark.end, note=f"{mark.left:,} left of the job {seen.job}")
@@ -301,6 +314,7 @@ def _command(session: Session, seen: ReplayPlan, begin: str | None, to_offset: s
     for option, value in given:
         if value is not None:
             words += [option, value]
+    words += [word for partition in seen.only for word in ("--partition", str(partition))]
     for partition, offsets in seen.picks:
         words += [word for offset in offsets for word in ("--record", f"{partition}/{offset}")]
     words += seen.edit.options

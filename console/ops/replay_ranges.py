@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -39,14 +39,22 @@ class Range:
 
 
 def fixed(
-    session: Session, topic: Topic, begin: str | None, to_offset: str | None, until: str | None, now: float
+    session: Session,
+    topic: Topic,
+    begin: str | None,
+    to_offset: str | None,
+    until: str | None,
+    now: float,
+    only: Sequence[int] = (),
 ) -> tuple[tuple[Range, ...], str, str]:
-    """The ranges of all partitions, and both ends in words.
+    """The ranges of all partitions, empty for others than `only` (none: all of them), and both ends in words.
 
-    Raises `UsageError` for what is no position or an end before its beginning, `Failed` when a partition's offsets
-    cannot be seen.
+    Raises `NotFound` for a partition that the topic does not have, `UsageError` for what is no position or an end
+    before its beginning, `Failed` when a partition's offsets cannot be seen.
     """
     _all_seen(topic)
+    if missing := sorted(set(only) - {p.partition for p in topic.partitions}):
+        raise NotFound(f"{topic.name} has no partition {missing[0]}: it has {len(topic.partitions)}, from 0 on")
     option = "--to-offset" if to_offset is not None else "--until"
     first, begin_words = _bound(begin or "earliest", now, "--from")
     last, until_words = _bound(to_offset or until or "", now, option)
@@ -58,6 +66,9 @@ def fixed(
     ends = _offsets_at(session, topic, last) if isinstance(last, float) else {}
     found = []
     for p in topic.partitions:
+        if only and p.partition not in only:
+            found.append(Range(p.partition, p.start or 0, p.start or 0))
+            continue
         start = starts.get(p.partition, p.stable_end) if isinstance(first, float) else first
         end = ends.get(p.partition, p.stable_end) if isinstance(last, float) else last
         found.append(_range(p, start, end))

@@ -21,8 +21,8 @@ class ReplayPlan:
 
     Of a `file` the source is its path, known again by `sha256`; its lines are the offsets of one partition 0, and
     `keeps_partitions` says whether its records go to their own partition numbers. `picks` are records picked by hand
-    (empty: all of the ranges), `edit` what is changed in headers. `topic_id` is the cluster's id of the source topic
-    (None: a file, or not told): another one is another topic, whatever its name.
+    (empty: all of the ranges), `only` the partitions it is limited to (empty: all), `edit` what is changed in headers.
+    `topic_id` is the cluster's id of the source topic (None: a file, or not told): another one is another topic.
     `partitions` and `target_partitions` are the numbers of partitions (0: a queue). `groups` are the other groups that
     read the destination topic, None when they could not be seen. `max_bytes` is what the destination takes a message,
     `retention_seconds` how long it keeps one by its time (None: for ever, or not known).
@@ -54,6 +54,7 @@ class ReplayPlan:
     url: str = ""
     edit: HeaderEdit = NO_EDIT
     picks: Picks = ()
+    only: tuple[int, ...] = ()
     file: bool = False
     sha256: str = ""
     keeps_partitions: bool = False
@@ -109,6 +110,8 @@ class ReplayPlan:
         said: list[Any] = [self.source, self.target, self.to, self.where, self.limit]
         if self.edit or self.picks or self.file:
             said += [asdict(self.edit), self.picks, self.sha256]
+        if self.only:
+            said.append({"only": self.only})
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
 
 
@@ -125,7 +128,8 @@ def from_json(raw: Mapping[str, Any]) -> ReplayPlan:
     values = {key: value for key, value in raw.items() if key not in _DERIVED}
     values["ranges"] = tuple(Range(**r) for r in raw["ranges"])
     values["groups"] = None if raw["groups"] is None else tuple(raw["groups"])
-    # Plans of earlier versions know neither of these.
+    # Plans of earlier versions know none of these.
+    values["only"] = tuple(raw.get("only", ()))
     values["picks"] = tuple((partition, tuple(offsets)) for partition, offsets in raw.get("picks", ()))
     edit = raw.get("edit") or {}
     values["edit"] = HeaderEdit(

@@ -25,7 +25,10 @@ def view(plan: ReplayPlan) -> PlanView:
     kind = "topic" if plan.to == "topic" else "FIFO queue" if plan.fifo else "queue"
     facts = [
         ("what", _what(plan)),
-        ("from", f"{'file' if plan.file else 'topic'} {plan.source}, from {plan.begin} to {plan.until}"),
+        (
+            "from",
+            f"{'file' if plan.file else 'topic'} {plan.source}{_only(plan)}, from {plan.begin} to {plan.until}",
+        ),
         ("to", f"{kind} {plan.target}"),
         ("speed", f"at most {plan.rate:g} a second" if plan.rate else "as fast as the brokers take them"),
         ("guarantee", _guarantee(plan)),
@@ -60,6 +63,7 @@ def view(plan: ReplayPlan) -> PlanView:
                 r.note,
             )
             for r in plan.ranges
+            if not plan.only or r.partition in plan.only
         ),
     )
 
@@ -67,6 +71,11 @@ def view(plan: ReplayPlan) -> PlanView:
 def to_json(plan: ReplayPlan) -> dict[str, Any]:
     """The plan as plain values for the journal; `console.ops.plan.printed` makes of it what `-o json` prints."""
     return {**to_values(plan), "warnings": list(warnings(plan))}
+
+
+def _only(plan: ReplayPlan) -> str:
+    numbers = ", ".join(map(str, plan.only))
+    return f", only partition{'s' if len(plan.only) > 1 else ''} {numbers} of {plan.partitions}" if plan.only else ""
 
 
 def _what(plan: ReplayPlan) -> str:

@@ -313,6 +313,7 @@ class Backend:
             begin=wish.begin or None,
             to_offset=offset,
             until=until if offset is None else None,
+            partitions=wish.partitions,
             records=wish.records,
             where=wish.where or None,
             limit=wish.limit,

@@ -11,6 +11,7 @@ from console.errors import UsageError
 from console.model import Message
 from console.ops.replay_edit import HeaderEdit, parse_edit
 from console.text import plural, safe
+from console.tui.browse_forms import parse_partitions
 from console.tui.flows import confirm, number
 from console.tui.form import Field, Form, Values
 from console.tui.pane import Pane
@@ -43,8 +44,19 @@ def parts_of(pane: Pane[Message]) -> tuple[Part, ...]:
     return tuple(found)
 
 
-def replay(screen: ConsoleScreen, topic: str, *, begin: str = "", where: str = "", parts: Sequence[Part] = ()) -> None:
+def replay(
+    screen: ConsoleScreen,
+    topic: str,
+    *,
+    begin: str = "",
+    where: str = "",
+    partitions: Sequence[int] = (),
+    parts: Sequence[Part] = (),
+) -> None:
     """Ask how a topic's records should be copied, then plan it: one of the `parts`, or a range."""
+    picture = screen.console.store.kafka
+    topics = picture.snapshot.topics if picture is not None else ()
+    there = next((len(t.partitions) for t in topics if t.name == topic), None)
     chosen = {f"part{index}": part for index, part in enumerate(parts)}
     which = [*((key, part.words) for key, part in chosen.items()), ("range", "a range")]
     fields = (
@@ -54,6 +66,13 @@ def replay(screen: ConsoleScreen, topic: str, *, begin: str = "", where: str = "
         Field("until", "until", placeholder="the end as it is now; or an offset, a time, 10m (back)", wanted=_of_range),
         Field("where", "where", value=where, placeholder="every record; or CEL: value.total > 100", wanted=_of_range),
         Field("limit", "at most", placeholder="all", wanted=_of_range),
+        Field(
+            "partitions",
+            "partitions",
+            value=",".join(map(str, partitions)),
+            placeholder="all; or 0,2,5",
+            wanted=_of_range,
+        ),
         Field("rate", "rate", placeholder="records a second; as fast as it goes"),
         Field("headers", "headers", placeholder="as they are; or NAME=TEXT NAME:=CEL -NAME"),
     )
@@ -70,6 +89,7 @@ def replay(screen: ConsoleScreen, topic: str, *, begin: str = "", where: str = "
             rate=number(values["rate"]) if values["rate"] else None,
             records=() if in_range else chosen[values["which"]].records,
             headers=_words(values["headers"]),
+            partitions=parse_partitions(values["partitions"], there) if in_range else (),
         )
 
     def check(values: Values) -> str:
@@ -81,6 +101,8 @@ def replay(screen: ConsoleScreen, topic: str, *, begin: str = "", where: str = "
         if values["limit"] and not (number(values["limit"]) or 0.5).is_integer():
             return "at most is a whole number of records"
         try:
+            if _of_range(values):
+                parse_partitions(values["partitions"], there)
             edit_of(_words(values["headers"]))
         except UsageError as error:
             return str(error)
@@ -88,7 +110,8 @@ def replay(screen: ConsoleScreen, topic: str, *, begin: str = "", where: str = "
 
     def explain(values: Values) -> str:
         part = chosen.get(values["which"])
-        what = "the range, fixed when it is planned, is copied"
+        where = "" if not values["partitions"] else f" of partition {values['partitions']} alone"
+        what = f"the range{where}, fixed when it is planned, is copied"
         if part is not None:
             what = f"exactly {part.words}: nothing else is copied"
         elif parts:

@@ -39,7 +39,7 @@ class RedriveWish:
 @dataclass(frozen=True, slots=True)
 class ReplayWish:
     """What was chosen for a replay, as typed: see `console.ops.replay.plan`. `records` are single ones (empty: all),
-    `headers` the changes as `console.tui.replay_form` writes them."""
+    `headers` the changes as `console.tui.replay_form` writes them, `partitions` those it is limited to (empty: all)."""
 
     to: str
     begin: str = ""
@@ -49,3 +49,4 @@ class ReplayWish:
     rate: float | None = None
     records: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
+    partitions: tuple[int, ...] = ()

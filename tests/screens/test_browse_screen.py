@@ -216,6 +216,22 @@ async def test_marked_records_are_replayed() -> None:
     assert asked == [("plan_replay", "kafka:orders", wish)]
 
 
+async def test_a_range_is_of_the_partitions_that_are_browsed() -> None:
+    app = fake_app()
+    async with opened(app) as pilot:
+        screen = await browsing(pilot, app)
+        screen.go_to(Wish("orders", partitions=(3,)))
+        await until_seen(pilot, "kafka:orders 90", "partition 3")
+        await pilot.press("R", *"sqs:webhooks")
+        await until_seen(pilot, "the range of partition 3 alone")
+        app.screen.query_one("#field-partitions").focus()
+        await pilot.press(*",7", "enter")
+        await until_seen(pilot, "there is no partition 7: there are 6, from 0 on")
+        await pilot.press("backspace", "5", "enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+    assert backend_of(app).asked[-1] == ("plan_replay", "kafka:orders", ReplayWish("sqs:webhooks", partitions=(3, 5)))
+
+
 async def test_marks_that_a_filter_hides_are_replayed() -> None:
     app = fake_app()
     async with opened(app, (160, 50)) as pilot:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from console import health
-from console.errors import UsageError
+from console.config import Settings
+from console.errors import NotFound, UsageError
 from console.history import History
 from console.kafka.marks import Mark, parse
-from console.model import Group, GroupPartition, Message, Problem, Status, TopicPartition
+from console.model import Group, GroupPartition, Message, Problem, Status, Topic, TopicPartition
 from console.ops import replay, replay_plan, replay_ranges
 from console.ops.browse_filter import RecordWhere
 from console.ops.plan import printed
@@ -143,6 +145,31 @@ def test_the_digest_tells_other_jobs_apart_but_not_other_speeds() -> None:
     assert same.digest == planned().digest
     others = [planned(target="x"), planned(source="x"), planned(where="true"), planned(limit=3), planned(to="queue")]
     assert len({p.digest for p in [*others, planned()]}) == 6
+
+
+def test_a_range_can_be_limited_to_some_partitions() -> None:
+    topic = Topic("orders", tuple(TopicPartition(i, start=10 * i, end=100, stable_end=90) for i in range(3)))
+    ranges, *_ = replay_ranges.fixed(None, topic, None, "50", None, NOW, (1,))  # type: ignore[arg-type]
+    assert [(r.partition, r.start, r.end, r.note) for r in ranges] == [(0, 0, 0, ""), (1, 10, 50, ""), (2, 20, 20, "")]
+    with pytest.raises(NotFound, match="orders has no partition 3: it has 3, from 0 on"):
+        replay_ranges.fixed(None, topic, None, None, None, NOW, (0, 3))  # type: ignore[arg-type]
+    for how, said in (({"records": ("0/1",)}, "leave out --partition"), ({}, "a file is replayed whole")):
+        source = "orders" if how else "file:/x.jsonl"
+        with pytest.raises(UsageError, match=said):
+            replay_plan.plan(None, source, "x", partitions=(0,), **how)  # type: ignore[arg-type]
+
+
+def test_a_plan_of_some_partitions_says_so_everywhere() -> None:
+    made = planned(only=(1, 2))
+    assert from_json(json.loads(json.dumps(to_json(made)))) == made
+    assert made.digest != planned().digest
+    assert made.digest != planned(only=(1,)).digest
+    shown = view(made)
+    assert dict(shown.facts)["from"].startswith("topic orders, only partitions 1, 2 of 3, from earliest")
+    assert "0" not in [row[0] for row in shown.rows]
+    session = cast(Any, SimpleNamespace(settings=Settings()))
+    command = replay_plan._command(session, made, None, None, None)
+    assert "--partition 1 --partition 2" in command
 
 
 def test_the_words_say_what_matters() -> None:

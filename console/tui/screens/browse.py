@@ -369,7 +369,8 @@ class BrowseScreen(ListScreen):
             return
         start = self.wish.start
         begin = "" if start in ("last", "latest", "earliest") else start.removesuffix("-ago")
-        replay_form.replay(self, self.topic, begin=begin, where=self.wish.where or "", parts=parts)
+        where, partitions = self.wish.where or "", self.wish.partitions
+        replay_form.replay(self, self.topic, begin=begin, where=where, partitions=partitions, parts=parts)
 
     def do_export(self) -> None:
         """Ask what to write where."""
