@@ -168,6 +168,15 @@ class Journal:
 
         return self._writer.do(write)
 
+    def undone(self, job_id: str, by: str) -> None:
+        """Write that a job was undone by another one: there is nothing of it left to undo."""
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute("UPDATE jobs SET undoable = 0 WHERE id = ?", (job_id,))
+            self._log(db, job_id, f"undone by {by}")
+
+        self._writer.do(write)
+
     def progress(self, job_id: str, done: int, failed: int = 0, note: str | None = None) -> None:
         """Note how far a job is, without waiting for the disk: for other processes that look."""
 

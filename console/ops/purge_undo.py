@@ -170,6 +170,8 @@ def _run(
     journal.finish(
         job, outcome.state, done=outcome.done, failed=outcome.failed, left=outcome.left, note=outcome.lines[0]
     )
+    if outcome.state == "done":
+        journal.undone(planned.undoes, job)
     return outcome
 
 

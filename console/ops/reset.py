@@ -187,6 +187,8 @@ def _apply(
         left=outcome.left,
         note="; ".join((*raised, *(f"{p.where}: {p.message}" for p in outcome.problems))),
     )
+    if state == "done" and (undoes := journal.plan(job.id).get("undoes")):
+        journal.undone(undoes, job.id)
     return structs.replace(outcome, state=state)
 
 

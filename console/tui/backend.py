@@ -359,9 +359,12 @@ class Backend:
         """What resuming a job would do."""
         from console.ops import jobs
 
+        # What is on the screen may have been resumed since.
+        now = self.job(job.id)
         return Change(
-            self._view_of(job, f"resume {job.id}", "resume"),
+            self._view_of(now, f"resume {job.id}", "resume"),
             lambda cancel, on: jobs.resume(self.session, job.id, cancel, on),
+            f"{job.id} is {now.state}" if now.state in ("done", "running") else "",
         )
 
     def plan_undo(self, job: Job) -> Change:

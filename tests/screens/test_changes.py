@@ -357,6 +357,67 @@ async def test_what_failed_is_shown_with_its_problems() -> None:
         await until_seen(pilot, "▲ partly", "2 failed", "NOT_COORDINATOR: moved away")
 
 
+async def test_a_job_that_was_resumed_or_undone_is_shown_as_the_journal_has_it() -> None:
+    app = fake_app()
+    backend = backend_of(app)
+    paused = job("paused", id="redrive-1", kind="redrive", source="sqs:a-dlq", target="sqs:a", total=38, done=5)
+    paused = structs.replace(paused, left=33, note="5 redriven", undoable=False)
+    backend.outcome = Outcome("redrive-1", "paused", 5, 0, 33, ("5 redriven",))
+    backend.found_jobs = (paused,)
+    async with opened(app) as pilot:
+        app.begin(backend._change(plan_view("redrive", "a-dlq")))
+        await until_seen(pilot, "▲ paused  5 done, 33 left", "# redrive-1")
+        first = app.screen
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(app.screen, PlanDialog))
+        backend.outcome = Outcome("redrive-1", "done", 38, 0, 0, ("38 redriven",))
+        backend.found_jobs = (structs.replace(paused, state="done", done=38, left=0, note="38 redriven"),)
+        await pilot.press("right", "enter")
+        await until_seen(pilot, "✔ done  38 done")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is first)
+        await until_seen(pilot, "✔ done  38 redriven", "done 38   of 38", "38 of 38")
+        assert "r resume" not in screen_lines(app)[-1] and "33 left" not in seen(app)
+        backend.found_jobs = (structs.replace(backend.found_jobs[0], undoable=True),)
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: "u undo" in screen_lines(app)[-1])
+        backend.found_jobs = (structs.replace(backend.found_jobs[0], undoable=False),)
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: "u undo" not in screen_lines(app)[-1])
+
+
+async def test_the_footer_offers_to_pause_as_soon_as_the_job_has_its_name() -> None:
+    app = fake_app()
+    named, go_on = threading.Event(), threading.Event()
+
+    def run(cancel: threading.Event, on_progress: Callable[[Progress], None]) -> Outcome:
+        named.wait(10)
+        on_progress(Progress("reset-1", 1, total=6))
+        go_on.wait(10)
+        return Outcome("reset-1", "done", 6)
+
+    async with opened(app, (160, 36)) as pilot:
+        changing(app, run)
+        await until_seen(pilot, "running …", "x cancel job")
+        assert "p pause" not in screen_lines(app)[-1]
+        named.set()
+        await until(pilot, lambda: "p pause" in screen_lines(app)[-1])
+        go_on.set()
+        await until_seen(pilot, "✔ done")
+
+
+async def test_a_refusal_is_told_to_its_end_which_says_what_to_do() -> None:
+    app = fake_app()
+
+    def run(cancel: threading.Event, on_progress: Callable[[Progress], None]) -> Outcome:
+        raise Refused(f"redrive-1 belongs to {'http://far-away:9324 ' * 6}; resume it with the profile it began with")
+
+    async with opened(app, (80, 24)) as pilot:
+        changing(app, run)
+        await until_seen(pilot, "✖ redrive-1 belongs to")
+        assert "resume it with the profile it began with" in " ".join(seen(app).split())
+
+
 async def test_resume_and_undo_go_through_a_plan_too() -> None:
     app = fake_app()
     async with opened(app) as pilot:

@@ -383,6 +383,16 @@ def later(kafka: Kafka, change: Callable[[], None], tmp: Session, strategy: Stra
     return reset.run(tmp, plan, threading.Event(), on, reread=0.3)  # type: ignore[arg-type]
 
 
+def test_a_reset_that_was_undone_has_nothing_to_undo_any_more(kafka: Kafka, journal: Journal, session: Session) -> None:
+    done = apply(session)
+    assert journal.job(done.job).undoable
+    undo = reset.run(session, reset.plan_undo(session, done.job), threading.Event(), reread=0)  # type: ignore[arg-type]
+    assert undo.state == "done"
+    assert not journal.job(done.job).undoable
+    assert journal.job(undo.job).undoable
+    assert any(f"undone by {undo.job}" in line.line for line in journal.trail(done.job))
+
+
 def test_a_commit_of_nobody_that_is_a_member_is_shouted(kafka: Kafka, journal: Journal, session: Session) -> None:
     outcome = later(kafka, lambda: kafka.commits.update({("orders", 1): 61}), session)
     assert (outcome.state, outcome.done, outcome.failed) == ("partly", 4, 1)

@@ -45,6 +45,8 @@ class JobScreen(ConsoleScreen):
         self.job = job
         self.receipt = ""
         self._shown_over = False
+        self._named = ""
+        self._ended: Job | None = None
 
     @property
     def crumb(self) -> str:
@@ -72,18 +74,25 @@ class JobScreen(ConsoleScreen):
         elif self.job is not None:
             self._show_job(self.job)
 
-    def look(self) -> Callable[[], Any] | None:
-        """A job of the journal is looked up every two seconds (another process may run it)."""
-        if self.job is None or self.running is not None:
+    def look(self) -> Callable[[], Any]:
+        """A job of the journal is looked up every two seconds: another process may run it, or somebody resume it."""
+        return self._in_journal
+
+    def _in_journal(self) -> tuple[Job, str] | None:
+        """The job as the journal has it; None while it runs here, or was never begun."""
+        running, job_id = self.running, self.job_id
+        if not job_id or (running is not None and not running.over):
             return None
-        backend, job_id = self.console.backend, self.job.id
-        return lambda: (backend.job(job_id), self._receipt_of(job_id))
+        job = self.console.backend.job(job_id)
+        # A receipt stays as it is as long as its job does.
+        return job, (self.receipt if job == self.job else "") or self.console.backend.receipt(job_id)
 
-    def _receipt_of(self, job_id: str) -> str:
-        return self.receipt or self.console.backend.receipt(job_id)
-
-    def seen(self, value: tuple[Job, str]) -> None:
-        """Show the job as the journal has it."""
+    def seen(self, value: tuple[Job, str] | None) -> None:
+        """Show the job as the journal has it; how it ended here stands only as long as that is how it is."""
+        if value is None or (self.running is not None and (self._ended is None or value[0] == self._ended)):
+            return
+        if self.running is not None:
+            self.running, self.receipt = None, ""
         self.job, receipt = value
         # While it runs its receipt grows; afterwards it stays as it is.
         self.receipt = receipt if self.job.state != "running" else ""
@@ -94,11 +103,17 @@ class JobScreen(ConsoleScreen):
         running = self.running
         if running is None or self._shown_over:
             return
+        if self.job_id != self._named:
+            # With its name it can be paused: the footer says so.
+            self._named = self.job_id
+            self.refresh_keys()
+            self.refresh_top()
         progress = running.shown_progress
         self.query_one(ProgressLine).show(progress if running.job_id else None)
         shouts: list[Text] = []
         if running.error is not None:
-            head = Text.assemble(("✖ ", "bold $bad"), (running.error, "bold $foreground"))
+            # What to do about it stands at its end.
+            head = Text.assemble(("✖ ", "bold $bad"), (safe(running.error, 1_000), "bold $foreground"), no_wrap=False)
         elif running.outcome is not None:
             head = outcome_line(running.outcome)
             if any(p.code == OVERWRITTEN for p in running.outcome.problems):
@@ -144,6 +159,7 @@ class JobScreen(ConsoleScreen):
 
         def show(found: tuple[Job, str]) -> None:
             self.job, self.receipt = found
+            self._ended = self.job
             detail = self.query_one("#outcome", Detail)
             if self.receipt:
                 detail.show((*detail.sections, Body("receipt", self.receipt, "y copies it")), "outcome")
@@ -158,7 +174,9 @@ class JobScreen(ConsoleScreen):
         self.query_one(Summary).show(
             (
                 Text(safe(f"{job.kind} {route}", 300), style="bold $key"),
-                Text.assemble((f"{sign} ", style), (job.state, style), (f"  {safe(job.note, 300)}", "$muted")),
+                Text.assemble(
+                    (f"{sign} ", style), (job.state, style), (f"  {safe(job.note, 300)}", "$muted"), no_wrap=False
+                ),
                 facts(
                     ("done", cells.number(job.done)),
                     ("of", cells.number(job.total)),
@@ -170,8 +188,8 @@ class JobScreen(ConsoleScreen):
                 ),
             )
         )
-        if job.total:
-            self.query_one(ProgressLine).show(Progress(job.id, job.done, job.failed, job.total))
+        done = Progress(job.id, job.done, job.failed, job.total) if job.total else None
+        self.query_one(ProgressLine).show(done)
         found: list[Section] = []
         if receipt:
             found.append(Body("receipt", receipt, "y copies it"))
