@@ -223,7 +223,8 @@ def plan(
         dlq_max_receive=source.max_receive,
         lease_seconds=lease_seconds or (SELECTING_LEASE_S if where is not None or ids else LEASE_S),
     )
-    diff, note = redrive_preview.preview(sqs, planned, source, edit) if edit is not None else ((), "")
+    kept = session.spool.get(source.url) if edit is not None else None
+    diff, note = redrive_preview.preview(sqs, planned, source, edit, kept) if edit is not None else ((), "")
     return replace(planned, command=_command(session, planned), diff=diff, diff_note=note)
 
 

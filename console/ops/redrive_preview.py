@@ -6,15 +6,16 @@ import time
 from typing import TYPE_CHECKING
 
 from console.errors import LogqError
-from console.model import Queue
+from console.model import Message, Queue
 from console.ops.redrive_edit import Edit, Unfit, difference, size_of
 from console.ops.redrive_filter import Where
 from console.sqs import inspect, peek
 from console.sqs.receive import Received
-from console.text import plural, size
+from console.text import duration, plural, size
 
 if TYPE_CHECKING:
     from console.ops.redrive_plan import RedrivePlan
+    from console.ops.spool import Swept
     from console.sqs.client import SqsClient
 
 LOOK_AT = 50
@@ -25,20 +26,45 @@ SHOWN = 8
 
 _UNFIT_NAMED = 2
 
+_SYSTEM = frozenset(
+    {
+        "AWSTraceHeader",
+        "ApproximateFirstReceiveTimestamp",
+        "ApproximateReceiveCount",
+        "DeadLetterQueueSourceArn",
+        "MessageDeduplicationId",
+        "MessageGroupId",
+        "SenderId",
+        "SentTimestamp",
+        "SequenceNumber",
+    }
+)
+"""AWS, ReceiveMessage: the system attributes."""
+
 
 def preview(
-    sqs: SqsClient, planned: RedrivePlan, source: Queue, edit: Edit
+    sqs: SqsClient, planned: RedrivePlan, source: Queue, edit: Edit, kept: Swept | None = None
 ) -> tuple[tuple[tuple[str, str, str, str], ...], str]:
     """The changes as rows of id, path, before and after, and a line on how many fit and how large they get.
 
-    Where the peek budget or the server does not let the messages be seen, no rows and the reason.
+    Where a look finds none of them, those of the look that was `kept` are shown. Where the peek budget or the server
+    does not let the messages be seen and none are kept, no rows and the reason.
     """
-    try:
-        found = _look(sqs, source)
-    except LogqError as error:
-        return (), f"not shown: {error}"
     where = Where(planned.where) if planned.where is not None else None
-    chosen = [m for m in found if (not planned.ids or m.id in planned.ids) and (where is None or where(m))]
+    ids = frozenset(planned.ids)
+
+    def selected(found: list[Received]) -> list[Received]:
+        return [m for m in found if (not ids or m.id in ids) and (where is None or where(m))]
+
+    why, chosen, seen = "", [], "looked at"
+    try:
+        chosen = selected(_look(sqs, source))
+    except LogqError as error:
+        why = f"not shown: {error}"
+    if not chosen and kept is not None and (chosen := selected([_received(m) for m in kept.peek.messages])):
+        seen = f"read {duration(max(1.0, time.time() - kept.at))} ago"
+    elif why:
+        return (), why
     rows: list[tuple[str, str, str, str]] = []
     unfit: list[str] = []
     sizes: list[int] = []
@@ -55,7 +81,7 @@ def preview(
         if changes and shown < SHOWN:
             shown += 1
             rows += [(message.id, *change) for change in changes]
-    said = [f"{plural(len(sizes), 'message')} of {len(chosen)} looked at fit" if chosen else "no message was seen"]
+    said = [f"{plural(len(sizes), 'message')} of {len(chosen)} {seen} fit" if chosen else "no message was seen"]
     limit = min((d.max_size for d in planned.destinations if d.max_size is not None), default=None)
     if sizes:
         over = sum(bytes_ > limit for bytes_ in sizes) if limit is not None else 0
@@ -68,6 +94,21 @@ def preview(
     if unfit:
         said.append(f"{len(unfit)} would stay: {'; '.join(unfit[:_UNFIT_NAMED])}")
     return tuple(rows), "; ".join(said)
+
+
+def _received(message: Message) -> Received:
+    """A message that was read before, as a lease would give it; numbers among its attributes have become words."""
+    system: dict[str, str] = {}
+    attributes: dict[str, dict[str, str | bytes]] = {}
+    # The system's stand last: a name that both have is the system's there, the message's own before.
+    for name, value in reversed(message.attributes):
+        if name in _SYSTEM and name not in system and isinstance(value, str):
+            system[name] = value
+        elif isinstance(value, bytes):
+            attributes[name] = {"DataType": "Binary", "BinaryValue": value}
+        else:
+            attributes[name] = {"DataType": "String", "StringValue": value}
+    return Received(message.id, "", (message.value or b"").decode("utf-8", "surrogatepass"), attributes, system)
 
 
 def _look(sqs: SqsClient, source: Queue) -> list[Received]:

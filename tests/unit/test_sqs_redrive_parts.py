@@ -7,17 +7,21 @@ import time
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.errors import UsageError
+from console.errors import Refused, UsageError
 from console.journal import Entry
-from console.ops import redrive, redrive_spool
+from console.ops import redrive, redrive_preview, redrive_spool
+from console.ops.redrive_edit import Edit
 from console.ops.redrive_filter import Where
 from console.ops.redrive_ledger import DELETED, FAILED, INTENT, SENT, SPOOLED, Bucket, Ledger, Verdict
+from console.ops.spool import Swept
+from console.sqs.peek import Budget, Peek, to_message
 from console.sqs.receive import Received
 
 
@@ -290,6 +294,32 @@ def test_a_plan_survives_the_journal() -> None:
         planned(ids=("a", "b"), where="id == 'a'", limit=3, rate=2.5, to="q", engine="native"),
     ):
         assert redrive.from_json(redrive.to_json(plan)) == plan
+
+
+def test_an_edit_is_shown_on_messages_that_were_read_before_where_a_look_finds_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    leased = Received(
+        "m1", "", '{"tries": 3}', {"a": {"DataType": "Binary", "BinaryValue": b"x"}}, {"MessageGroupId": "g"}
+    )
+    kept = Swept(Peek((to_message("d", leased),), 1, 2_000, False, "", Budget(None)), time.time() - 60, 200)
+    source: Any = SimpleNamespace(name="d")
+    edit = Edit(("body.retried=true",), ())
+    monkeypatch.setattr(redrive_preview, "_look", lambda sqs, source: [])
+    rows, note = redrive_preview.preview(None, planned(), source, edit, kept)  # type: ignore[arg-type]
+    assert rows == (("m1", "body.retried", "", "true"),)
+    assert note.startswith("1 message of 1 read 1m00s ago fit")
+    assert redrive_preview._received(kept.peek.messages[0]) == leased
+    for plan, looks in ((planned(ids=("other",)), kept), (planned(), None)):
+        rows, note = redrive_preview.preview(None, plan, source, edit, looks)  # type: ignore[arg-type]
+        assert (rows, note) == ((), "no message was seen")
+
+    def refuse(sqs: Any, source: Any) -> list[Received]:
+        raise Refused("no attempt left")
+
+    monkeypatch.setattr(redrive_preview, "_look", refuse)
+    assert redrive_preview.preview(None, planned(), source, edit, kept)[0]  # type: ignore[arg-type]
+    assert redrive_preview.preview(None, planned(), source, edit)[1] == "not shown: no attempt left"  # type: ignore[arg-type]
 
 
 def test_how_many_is_only_told_when_known() -> None:
