@@ -195,7 +195,10 @@ def cancel_job(run: Run, /, job: str, execute: bool, yes: bool) -> None:
 @click.argument("job")
 @click.pass_obj
 def verify_job(run: Run, job: str) -> None:
-    """Which messages of a redrive failed again: reads its dead-letter queue (a receive each). Exits 5 when some did."""
+    """Which messages of a redrive failed again: reads its dead-letter queue (a receive each).
+
+    Exits 5 when some did, 4 when that is not known yet: messages still wait for their consumers, or not all was seen.
+    """
     from console.ops import jobs
 
     session = _session(run)
@@ -206,6 +209,7 @@ def verify_job(run: Run, job: str) -> None:
         "sent": bounces.sent,
         "came_back": bounces.back,
         "whole": bounces.whole,
+        "waiting": bounces.waiting,
         "note": shapes.raw(bounces.note),
         "failures": [{"label": shapes.raw(why), "count": many} for why, many in bounces.failures],
     }
@@ -218,8 +222,8 @@ def verify_job(run: Run, job: str) -> None:
             page=lambda width, color: [text.safe(line) for line in bounces.lines],
         ),
     )
-    if bounces.back:
-        raise click.exceptions.Exit(5)
+    if not bounces.proven:
+        raise click.exceptions.Exit(5 if bounces.back else 4)
 
 
 @command.command("pause")

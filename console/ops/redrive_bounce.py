@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from console.errors import LogqError
@@ -48,7 +48,8 @@ _NAMED = 3
 class Bounces:
     """What a look found: how many of `sent` came back since the last look and in all, by failure; and its coverage.
 
-    `whole` tells that all of the dead-letter queue was seen. `note` says how much, or why nothing.
+    `whole` tells that all of the dead-letter queue was seen. `note` says how much, or why nothing. `waiting` are the
+    messages that the destination held then: what the consumers have not got to yet cannot have failed.
     """
 
     fresh: int
@@ -57,11 +58,20 @@ class Bounces:
     failures: tuple[tuple[str, int], ...]
     whole: bool
     note: str
+    waiting: int = 0
+
+    @property
+    def proven(self) -> bool:
+        """Whether it is known that none came back: all was seen, and nothing waits for its consumers any more."""
+        return self.whole and not self.back and not self.waiting
 
     @property
     def lines(self) -> tuple[str, ...]:
         """The proof in words."""
         if not self.back:
+            if self.waiting:
+                still = f"{counted(self.waiting)} still wait at the destination"
+                return (f"none of {counted(self.sent)} came back yet: {still} ({self.note})",)
             if not self.whole:
                 return (f"none of {counted(self.sent)} seen to come back so far: {self.note}",)
             return (f"none of {counted(self.sent)} came back ({self.note})",)
@@ -79,7 +89,18 @@ def look(sqs: SqsClient, journal: Journal, job: str, planned: RedrivePlan) -> Bo
         fresh, whole, note = noted(journal, job, seen.messages), seen.whole, f"{planned.dlq}: {seen.note}"
     except LogqError as error:
         whole, note = False, f"{planned.dlq} could not be read through: {error}"
-    return so_far(journal, job, fresh, whole, note)
+    return replace(so_far(journal, job, fresh, whole, note), waiting=_waiting(sqs, planned))
+
+
+def _waiting(sqs: SqsClient, planned: RedrivePlan) -> int:
+    """What the destination's consumers have still before them or in their hands; 0 where that cannot be seen."""
+    if planned.to_topic:
+        return 0
+    try:
+        queues = [counts(sqs, planned, destination.url) for destination in planned.destinations]
+    except LogqError:
+        return 0
+    return sum((q.visible or 0) + (q.in_flight or 0) + (q.delayed or 0) for q in queues)
 
 
 def noted(journal: Journal, job: str, messages: Sequence[Message]) -> int:

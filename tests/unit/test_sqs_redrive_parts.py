@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from console.errors import Refused, UsageError
 from console.journal import Entry
 from console.ops import redrive, redrive_preview, redrive_spool
+from console.ops.redrive_bounce import Bounces
 from console.ops.redrive_edit import Edit
 from console.ops.redrive_filter import Where
 from console.ops.redrive_ledger import DELETED, FAILED, INTENT, SENT, SPOOLED, Bucket, Ledger, Verdict
@@ -294,6 +295,15 @@ def test_a_plan_survives_the_journal() -> None:
         planned(ids=("a", "b"), where="id == 'a'", limit=3, rate=2.5, to="q", engine="native"),
     ):
         assert redrive.from_json(redrive.to_json(plan)) == plan
+
+
+def test_nothing_that_came_back_is_no_proof_while_messages_wait_for_their_consumers() -> None:
+    found = Bounces(0, 0, 5, (), True, "all 33 seen", waiting=888)
+    assert found.lines == ("none of 5 came back yet: 888 still wait at the destination (all 33 seen)",)
+    assert not found.proven
+    assert replace(found, waiting=0).proven
+    assert not replace(found, waiting=0, whole=False).proven
+    assert not replace(found, waiting=0, back=1).proven
 
 
 def test_an_edit_is_shown_on_messages_that_were_read_before_where_a_look_finds_none(
