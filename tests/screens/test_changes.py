@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from fakes import FakeInspect, FakeStory, backend_of, fake_app, groups, job, kafka_snapshot, letters, plan_view
+from fakes import NOW, FakeInspect, FakeStory, backend_of, fake_app, groups, job, kafka_snapshot, letters, plan_view
 from msgspec import structs
 from pilot import opened, seen, until, until_seen
 from seen import screen_lines
@@ -15,6 +15,7 @@ from textual import events
 from console.errors import Refused, Stopped
 from console.model import Outcome, Problem, Progress, Status
 from console.ops.clusters import cluster_id, label
+from console.ops.inspect import DeadLetterView
 from console.ops.redrive_bounce import Bounces
 from console.tui import flows
 from console.tui.app import LogqApp
@@ -280,6 +281,33 @@ async def test_with_a_filter_and_no_marks_what_is_shown_is_redriven() -> None:
         "sqs:image-resize-jobs-dlq",
         RedriveWish(ids=(letters()[7].id,)),
     )
+
+
+async def test_the_age_and_what_was_read_go_on_with_the_clock_and_the_live_count() -> None:
+    now = [NOW]
+    found = FakeInspect()
+    app = fake_app(found=found, clock=lambda: now[0])
+    backend = backend_of(app)
+    backend.letters = letters()[:23]
+    look = backend.dead_letter
+
+    def aged(target: str, force: bool = False, again: bool = True) -> DeadLetterView:
+        view = look(target, force, again)
+        return structs.replace(
+            view, letters=structs.replace(view.letters, oldest_seconds=508.0), note="all of it; no group joined"
+        )
+
+    backend.dead_letter = aged  # type: ignore[method-assign]
+    async with opened(app, (160, 50)) as pilot:
+        app.run_command("dlq kafka:orders.DLT")
+        await until_seen(pilot, "holds 23", "oldest 8m28s", "read all of it; no group joined")
+        now[0] += 20
+        (orders, dlt, *others) = found.kafka_side.topics
+        more = structs.replace(dlt, partitions=(structs.replace(dlt.partitions[0], end=64),))
+        found.kafka_side = structs.replace(found.kafka_side, at=now[0], topics=(orders, more, *others))
+        app.look_now()
+        await until_seen(pilot, "holds 64", "oldest 8m48s", "read 23 of 64; no group joined")
+        assert "all of it" not in seen(app)
 
 
 async def test_what_was_redriven_is_marked_and_what_is_left_counted() -> None:

@@ -83,6 +83,8 @@ class DlqScreen(ConsoleScreen):
         self.note = ""
         self.where = ""
         self._read: tuple[Message, ...] = ()
+        self._read_at = 0.0
+        self._whole = False
         self.by: tuple[Facet, ...] = GROUPINGS[0]
         self.done: frozenset[str] = frozenset()
         self._of: dict[str, str] = {}
@@ -183,7 +185,7 @@ class DlqScreen(ConsoleScreen):
     def _loaded(self, view: DeadLetterView) -> None:
         self._loading = False
         self.letters, self.messages, self.note = view.letters, view.messages, view.note
-        self._read = view.messages
+        self._read, self._read_at, self._whole = view.messages, self.console.clock(), view.whole
         self.done = view.done
         self.clusters.set_placeholder("nothing has failed")
         self.list.set_placeholder("it is empty")
@@ -257,7 +259,13 @@ class DlqScreen(ConsoleScreen):
         letters = self.letters or now
         severity = Severity.BAD if now.count else now.status.severity
         reason = now.reason or ("" if now.status is not Status.OK else "empty")
-        oldest = now.oldest_seconds if now.oldest_seconds is not None else letters.oldest_seconds
+        oldest = now.oldest_seconds
+        if oldest is None and letters.oldest_seconds is not None and now.count != 0:
+            oldest = letters.oldest_seconds + max(0.0, self.console.clock() - self._read_at)
+        note = self._coverage(now.count)
+        if not self.where and self.list.remark != (remark := safe(note, 200)):
+            self.list.remark = remark
+            self.list.refresh_heading()
         self.query_one(Summary).show(
             (
                 headline(self.crumb, severity, reason, "$kafka" if self.topic else "$sqs"),
@@ -267,11 +275,18 @@ class DlqScreen(ConsoleScreen):
                     ("redriven", cells.number(letters.done) if letters.done else ""),
                     ("expires in", text.duration(now.expires_seconds) if now.expires_seconds is not None else ""),
                     ("of", ", ".join(letters.source or now.source)),
-                    ("read", safe(self.note, 120)),
+                    ("read", safe(note, 120)),
                 ),
                 self._spread(),
             )
         )
+
+    def _coverage(self, held: int | None) -> str:
+        """How much of it was read: what was all of it is not any more when the live count has passed it."""
+        if not self._whole or held is None or held <= len(self._read):
+            return self.note
+        rest = self.note.partition("; ")[2]
+        return f"{len(self._read):,} of {held:,}" + (f"; {rest}" if rest else "")
 
     def _spread(self) -> Text:
         """Where and when the messages of the failure under the cursor failed, in one line."""
