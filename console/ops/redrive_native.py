@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from console.errors import Failed, LogqError
@@ -60,7 +60,7 @@ class Moved:
 
     `after` is what is visible in the dead-letter queue, `arrived` by how many its destinations have grown. `final` says
     that the server still lists the task, so that `told` is its own last word; a cancelled one vanishes from some lists.
-    `stopped` says that somebody asked it to end.
+    `stopped` says that somebody asked it to end. `seen` is how many were known to be moved on the way.
     """
 
     status: str
@@ -71,6 +71,7 @@ class Moved:
     failure: str = ""
     final: bool = True
     stopped: bool = False
+    seen: int = 0
 
     @property
     def gone(self) -> int | None:
@@ -86,12 +87,13 @@ class Moved:
         What left the queue need not have been moved, so the counts alone prove nothing, and neither does the task's own
         counter. It is believed as far as the counts bear it out. Where it tells 0, as it may long after messages have
         arrived and on some servers always does, or is not listed any more, what the destinations have grown by
-        stands in: that may be too little (their consumers take) and, beside busy producers, too much.
+        stands in: that may be too little (their consumers take) and, beside busy producers, too much. What was known
+        once stays known: letters that arrive in the queue meanwhile hide what has left it.
         """
         told = self.told or 0
         if not self.final or not told:
             told = max(told, self.arrived or 0)
-        return told if self.gone is None else min(told, self.gone)
+        return max(self.seen, told if self.gone is None else min(told, max(self.gone, self.arrived or 0)))
 
     @property
     def done(self) -> int:
@@ -101,7 +103,7 @@ class Moved:
     @property
     def unexplained(self) -> int:
         """How many left the queue of which neither the task nor a destination tells."""
-        return 0 if self.gone is None else self.gone - self.moved
+        return 0 if self.gone is None else max(0, self.gone - self.moved)
 
     @property
     def state(self) -> JobState:
@@ -210,7 +212,8 @@ def _follow(
                 sqs.bounded("cancel the move task", partial(move.cancel, sqs.sender(), task.handle))
         if task is None or not runs:
             break
-        now = Moved(task.status, begun, visible, task.moved, _arrived(sqs, planned, begun, task.moved))
+        now = Moved(task.status, begun, visible, task.moved)
+        now = replace(now, arrived=_arrived(sqs, planned, now), seen=max(0, done - begun.earlier))
         done = max(done, now.done)  # each count lags by its own time
         note = f"native move task: {task.status.lower()}"
         if (task.moved or 0) < done - begun.earlier:
@@ -218,7 +221,10 @@ def _follow(
         on_progress(Progress(job, done, 0, begun.total, None, note))
         journal.progress(job, done, note=note)
         (threading.Event() if cancelled else cancel).wait(POLL_S)
-    moved = _settled(sqs, planned, begun, seen, listed=task is not None, cancelled=cancelled, stopped=cancel.is_set())
+    known = max(0, done - begun.earlier)
+    moved = _settled(
+        sqs, planned, begun, seen, known, listed=task is not None, cancelled=cancelled, stopped=cancel.is_set()
+    )
     if moved.state == "done":
         journal.put(job, [Entry(TASK, "done")])
     journal.audit(
@@ -246,12 +252,13 @@ def _held(sqs: SqsClient, planned: RedrivePlan) -> int | None:
     return sum(n or 0 for three in held for n in three)
 
 
-def _arrived(sqs: SqsClient, planned: RedrivePlan, begun: Begun, told: int | None) -> int | None:
-    """By how many the destinations have grown; not asked while the task itself tells of messages moved."""
-    if told or begun.held is None:
+def _arrived(sqs: SqsClient, planned: RedrivePlan, now: Moved) -> int | None:
+    """By how many the destinations have grown; not asked where what left the queue bears out what the task tells."""
+    borne_out = now.final and now.told and (now.gone is None or now.gone >= now.told)
+    if borne_out or now.begun.held is None:
         return None
     held = _held(sqs, planned)
-    return None if held is None else max(0, held - begun.held)
+    return None if held is None else max(0, held - now.begun.held)
 
 
 def _mine(sqs: SqsClient, planned: RedrivePlan, began: float) -> Task | None:
@@ -270,6 +277,7 @@ def _settled(
     planned: RedrivePlan,
     begun: Begun,
     seen: Task | None,
+    known: int,
     *,
     listed: bool,
     cancelled: bool,
@@ -277,7 +285,8 @@ def _settled(
 ) -> Moved:
     """The end of a task, once the counts agree with what it tells or, where they do not, had time to catch up.
 
-    `seen` is the task as last seen, `listed` whether the server still lists it.
+    `seen` is the task as last seen, `known` how many it was known to have moved then, `listed` whether the server still
+    lists it.
     """
     ends = time.monotonic() + SETTLE_S
     last: Moved | None = None
@@ -292,11 +301,13 @@ def _settled(
             begun,
             after,
             told,
-            _arrived(sqs, planned, begun, told if listed else None),
+            None,
             seen.failure if seen is not None else "",
             listed,
             stopped,
+            known,
         )
+        now = replace(now, arrived=_arrived(sqs, planned, now))
         # A count that stands still may be the last word, but not when a task that completed should have left none.
         stands = last is not None and (now.after, now.told) == (last.after, last.told) and after is not None
         if (after == 0 and not now.unexplained) or (stands and (now.status != "COMPLETED" or after == begun.before)):

@@ -415,6 +415,31 @@ def test_a_server_whose_counter_tells_nothing_is_judged_by_what_arrived(
         assert outcome.state == "partly" and 0 < outcome.done == sum(world.counts()) < 300
 
 
+def test_letters_that_arrive_meanwhile_hide_nothing_of_what_was_moved(world: World, tmp_path: Path) -> None:
+    """The queue is as full as before: what left it is not to be seen in its count."""
+    world.fill(bodies(200))
+    cancel, more = threading.Event(), threading.Event()
+
+    def arrive() -> None:
+        number = 0
+        while not more.wait(0.05):
+            world.fill([f"late {number}", f"later {number}"])
+            number += 1
+
+    feeding = threading.Thread(target=arrive)
+    timer = threading.Timer(3.0, cancel.set)
+    with sqs_world.session(world.endpoint, tmp_path) as session:
+        plan = redrive.plan(session, world.dlq, engine="native", rate=10)
+        feeding.start()
+        timer.start()
+        outcome = redrive.run(session, plan, cancel)
+        more.set()
+        feeding.join()
+        assert outcome.state == "cancelled"
+        assert world.counts(world.dlq_url)[0] > 200, "more arrived than left"
+        assert 0 < outcome.done == sum(world.counts())
+
+
 def test_a_queue_is_not_purged_while_the_server_moves_it(world: World, tmp_path: Path) -> None:
     world.fill(bodies(60))
     world.client.start_message_move_task(
