@@ -121,6 +121,28 @@ def test_snapshot_tells_offsets_lag_and_no_commit(client: KafkaClient, kafka: st
     assert topic_in(seen, "__consumer_offsets").internal
 
 
+def test_a_topic_made_anew_has_another_id(client: KafkaClient, kafka: str, unique: Unique) -> None:
+    """The id is the one that Kafka's own tools tell, in one look at a topic and in the snapshot."""
+    topic = make(kafka, unique("orders"))
+    admin = AdminClient({"bootstrap.servers": kafka})
+
+    def told() -> str:
+        (described,) = admin.describe_topics(TopicCollection([topic])).values()
+        return str(described.result(30).topic_id)
+
+    def there() -> bool:
+        return topic in {t.name for t in client.topics()}
+
+    eventually(there)
+    first = client.topic(topic).id
+    assert first == told() == topic_in(client.snapshot(), topic).id
+    admin.delete_topics([topic])[topic].result(30)
+    eventually(lambda: not there())
+    make(kafka, topic)
+    eventually(there)
+    assert first != client.topic(topic).id == told() == topic_in(client.snapshot(), topic).id
+
+
 def test_lost_records_are_counted_apart_from_lag(client: KafkaClient, kafka: str, unique: Unique) -> None:
     topic, group = make(kafka, unique("lost")), unique("slow")
     fill(kafka, topic, 10)

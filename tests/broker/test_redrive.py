@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -440,7 +441,9 @@ def killed_native(session: Session, world: World, rate: float = 10) -> str:
         "    redrive.run(session, redrive.plan(session, sys.argv[3], engine='native', rate=float(sys.argv[4])))\n"
     )
     words = [world.endpoint, str(session.settings.state_dir), world.dlq, str(rate)]
-    process = subprocess.Popen([sys.executable, "-c", script, *words])
+    # As pytest does, the process finds what the tests share beside them.
+    found = {**os.environ, "PYTHONPATH": str(Path(sqs_world.__file__).parent)}
+    process = subprocess.Popen([sys.executable, "-c", script, *words], env=found)
     try:
         ends = time.monotonic() + 30
         while world.counts()[0] == 0:
