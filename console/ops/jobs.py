@@ -171,6 +171,7 @@ def cancel(session: Session, job_id: str, wait: float = CANCEL_WAIT_S) -> Outcom
     native move whose process is gone goes on at the server: that is asked to stop, and waited for.
     Raises `NotFound`, `UsageError` when the job is not running, `Refused` when read-only.
     """
+    require_writable(session.settings, f"cancel job {job_id}")
     if left_to_server(session, job := session.journal.job(job_id)):
         return _stop_server(session, job)
     return _stop(session, job_id, wait, "cancel")
