@@ -184,6 +184,7 @@ def _counted(names: tuple[tuple[str, int], ...]) -> str:
     show_default=True,
     help="native: the server moves all of it; client: logq does, with a journal.",
 )
+@click.option("--force", is_flag=True, help="Read a selection even where that may move what stays on.")
 @executing
 @click.pass_obj
 def redrive_dlq(
@@ -203,6 +204,7 @@ def redrive_dlq(
     unsets: tuple[str, ...],
     patience: str,
     engine: str,
+    force: bool,
     execute: bool,
     yes: bool,
 ) -> None:
@@ -229,6 +231,7 @@ def redrive_dlq(
             sets=sets,
             unsets=unsets,
             patience=parse_duration(patience),
+            force=force,
         )
     change = Change(
         redrive.view(plan),

@@ -148,9 +148,10 @@ def _next(job: Job) -> list[str]:
 
 @command.command("resume")
 @click.argument("job")
+@click.option("--force", is_flag=True, help="Read a selection even where that may move what stays on.")
 @executing
 @click.pass_obj
-def resume_job(run: Run, /, job: str, execute: bool, yes: bool) -> None:
+def resume_job(run: Run, /, job: str, force: bool, execute: bool, yes: bool) -> None:
     """Finish a change that was interrupted, cancelled or partly done; what was done is not done again."""
     from console.ops import jobs
 
@@ -160,7 +161,7 @@ def resume_job(run: Run, /, job: str, execute: bool, yes: bool) -> None:
     change = Change(
         _view(run, found, "resume", f"{text.count(found.left)} left, {text.count(found.done)} done"),
         {"kind": found.kind, "resumes": found.id, **shapes.job(found)},
-        lambda cancel, on_progress: jobs.resume(session, found.id, cancel, on_progress),
+        lambda cancel, on_progress: jobs.resume(session, found.id, cancel, on_progress, force=force),
         idle=f"nothing to do: job {found.id} is done" if found.state == "done" else "",
     )
     raise click.exceptions.Exit(carry_out(run, change, execute, yes))
@@ -193,23 +194,26 @@ def cancel_job(run: Run, /, job: str, execute: bool, yes: bool) -> None:
 
 @command.command("verify")
 @click.argument("job")
+@click.option("--force", is_flag=True, help="Look even where the look itself may move messages on.")
 @click.pass_obj
-def verify_job(run: Run, job: str) -> None:
+def verify_job(run: Run, job: str, force: bool) -> None:
     """Which messages of a redrive failed again: reads its dead-letter queue (a receive each).
 
     Exits 5 when some did, 4 when that is not known yet: messages still wait for their consumers, or not all was seen.
+    Refused (3) where reading could move them on to that queue's own dead-letter queue.
     """
     from console.ops import jobs
 
     session = _session(run)
     found = session.journal.job(job)
-    bounces = jobs.verify(session, found.id)
+    bounces = jobs.verify(session, found.id, force)
     row = {
         "job": found.id,
         "sent": bounces.sent,
         "came_back": bounces.back,
         "whole": bounces.whole,
         "waiting": bounces.waiting,
+        "looked": bounces.looked,
         "note": shapes.raw(bounces.note),
         "failures": [{"label": shapes.raw(why), "count": many} for why, many in bounces.failures],
     }

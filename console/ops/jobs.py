@@ -76,11 +76,13 @@ def resume(
     job_id: str,
     cancel: threading.Event | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    *,
+    force: bool = False,
 ) -> Outcome:
     """Finish a job that was interrupted, cancelled or partly done; blocks as its `run` did.
 
     Raises `NotFound`; `UsageError` when there is nothing to finish or its kind cannot be resumed; `Refused` when
-    read-only or when it is running.
+    read-only, when it is running, or by the peek budget of a redrive unless `force`.
     """
     require_writable(session.settings, f"resume job {job_id}")
     job = session.journal.job(job_id)
@@ -90,7 +92,7 @@ def resume(
     if job.kind == "redrive":
         from console.ops import redrive
 
-        return redrive.resume(session, job.id, stop, watch)
+        return redrive.resume(session, job.id, stop, watch, force=force)
     if job.kind == "purge":
         from console.ops import purge
 
@@ -110,11 +112,11 @@ def resume(
     raise UsageError(f"job {job.id} is a {job.kind}, which cannot be resumed")
 
 
-def verify(session: Session, job_id: str) -> Bounces:
+def verify(session: Session, job_id: str, force: bool = False) -> Bounces:
     """Which messages of a queue's redrive are in its dead-letter queue again, by a look that costs each a receive.
 
     What it finds is in the journal from then on. Raises `NotFound`, `UsageError` for what is no redrive of a queue,
-    `Refused` when the job runs or belongs to another endpoint.
+    `Refused` when the job runs or belongs to another endpoint, or by the peek budget unless `force`.
     """
     from console.ops import redrive_bounce, redrive_plan
 
@@ -129,7 +131,8 @@ def verify(session: Session, job_id: str) -> Bounces:
     sqs = session.require_sqs()
     if planned.endpoint != sqs.endpoint:
         raise Refused(f"{job.id} belongs to {planned.endpoint}, but this run is connected to {sqs.endpoint}")
-    return redrive_bounce.look(sqs, session.journal, job.id, planned)
+    redrive_bounce.require_budget(session, sqs, planned, force)
+    return redrive_bounce.look(session, sqs, job.id, planned, force=force)
 
 
 def bounces(session: Session, job_id: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from console.errors import NotFound, Refused
-from console.model import Message
+from console.model import Message, Queue
 from console.text import duration
 
 if TYPE_CHECKING:
@@ -60,13 +60,28 @@ def budget(session: Session, name: str, timeout: float | None = None) -> Budget:
     name = name.removeprefix("sqs:")
     client = session.require_sqs(name)
     queue = client.queue(name, timeout)
+    return known(session, client, queue)
+
+
+def known(session: Session, client: SqsClient, queue: Queue) -> Budget:
+    """As `budget`, of a queue that has been looked at already."""
     _recall(session, client, queue.url)
     return client.peek_budget(queue)
 
 
+def spend(session: Session, client: SqsClient, url: str, budget: Budget) -> None:
+    """Note what somebody who read a queue, without a look to keep, left of its messages' receives."""
+    from console.sqs.peek import Peek
+
+    if budget.left is not None:
+        # For less than one message: nobody is shown it as a look, and the look before shows what may be gone.
+        session.spool.put(url, Peek((), 0, None, False, "", budget), 0)
+        client.recall(url, budget, time.time())
+
+
 def _recall(session: Session, client: SqsClient, url: str) -> None:
     # The last look may have been another process's: the attempts that it used up are used up all the same.
-    before = session.spool.get(url)
+    before = session.spool.get(url, 0)
     if before is not None:
         client.recall(url, before.peek.budget, before.at)
 

@@ -14,7 +14,7 @@ from msgspec import structs
 
 from console.errors import LogqError, Refused, UsageError
 from console.model import JobState, Outcome, Problem, Progress
-from console.ops import redrive_native, redrive_outcome, redrive_plan, redrive_words, targets
+from console.ops import redrive_budget, redrive_native, redrive_outcome, redrive_plan, redrive_words, targets
 from console.ops.guard import require_writable
 from console.ops.plan import PlanView
 from console.ops.redrive_client import Engine
@@ -53,18 +53,19 @@ def plan(
     ramp: bool = False,
     watch: float | None = None,
     patience: float = PATIENCE_S,
+    force: bool = False,
 ) -> RedrivePlan | TopicRedrivePlan:
     """What a redrive of a dead-letter queue or topic would do; changes nothing. Raises as the two sides' own `plan`.
 
     `clusters` are ids of failure clusters: a queue is read for them (under the peek budget) and they become ids.
-    `canary` is how many to send at first. `sets` to `patience` are for queues.
+    `canary` is how many to send at first. `sets` to `force` are for queues.
     """
     found = _target(session, dlq)
     if found.side == "kafka":
         if engine != "auto":
             raise UsageError(f"--engine {engine} is for queues: {found.name} is a topic")
-        if sets or unsets or ramp or watch is not None:
-            option = "--set" if sets else "--unset" if unsets else "--ramp" if ramp else "--watch"
+        asked = {"--set": sets, "--unset": unsets, "--ramp": ramp, "--watch": watch is not None, "--force": force}
+        if option := next((name for name, given in asked.items() if given), ""):
             raise UsageError(f"{option} is for queues: {found.name} is a topic")
         from console.ops import redrive_topic
 
@@ -80,7 +81,7 @@ def plan(
             canary=canary,
         )
     if clusters:
-        ids = _in_clusters(session, found.name, clusters, ids)
+        ids = _in_clusters(session, found.name, clusters, ids, force)
     return redrive_plan.plan(
         session,
         f"sqs:{found.name}",
@@ -97,6 +98,7 @@ def plan(
         ramp=ramp,
         watch=watch,
         patience=patience,
+        force=force,
     )
 
 
@@ -110,12 +112,14 @@ def _target(session: Session, named: str) -> targets.Target:
     return targets.Target(side or ("kafka" if session.settings.sqs is None else "sqs"), name)
 
 
-def _in_clusters(session: Session, queue: str, clusters: Sequence[str], ids: Sequence[str]) -> tuple[str, ...]:
+def _in_clusters(
+    session: Session, queue: str, clusters: Sequence[str], ids: Sequence[str], force: bool
+) -> tuple[str, ...]:
     """The ids of the queue's messages that failed in one of these ways, of `ids` when there are some."""
     from console.ops import inspect
     from console.ops.clusters import ids_of
 
-    seen = inspect.dead_letter(session, f"sqs:{queue}", limit=IN_CLUSTERS)
+    seen = inspect.dead_letter(session, f"sqs:{queue}", limit=IN_CLUSTERS, force=force)
     found = tuple(m.id for m in seen.messages if not ids_of(m).isdisjoint(clusters) and (not ids or m.id in ids))
     if not seen.whole:
         raise Refused(f"refused to redrive failures {', '.join(clusters)} of {queue}: only {seen.note}; use --where")
@@ -166,6 +170,7 @@ def run(
 
         return redrive_topic.run(session, planned, cancel, on_progress)
     sqs = session.require_sqs(planned.dlq)
+    redrive_budget.require(session, sqs, planned)
     job = session.journal.create_job(
         "redrive",
         planned.source,
@@ -183,10 +188,13 @@ def resume(
     job_id: str,
     cancel: threading.Event | None = None,
     on_progress: Callable[[Progress], None] = _ignore,
+    *,
+    force: bool = False,
 ) -> Outcome:
     """Finish a redrive that was interrupted, cancelled or partly done; what was sent is never sent again.
 
-    Raises `NotFound`, or `Refused` when read-only, when it runs, when it is done, or when it belongs to another place.
+    Raises `NotFound`, or `Refused` when read-only, when it runs, when it is done, when it belongs to another place, or
+    by the peek budget unless `force`.
     """
     require_writable(session.settings, f"resume {job_id}")
     job = session.journal.job(job_id)
@@ -200,6 +208,7 @@ def resume(
     if job.state == "done":
         raise Refused(f"{job.id} is done: there is nothing to resume")
     planned = from_json(session.journal.plan(job.id))
+    planned = replace(planned, force=planned.force or force)
     sqs = session.require_sqs(planned.dlq)
     if planned.endpoint != sqs.endpoint:
         raise Refused(
@@ -209,6 +218,7 @@ def resume(
     if planned.canary is not None and job.state == "paused" and not planned.ramp and job.done >= planned.canary:
         # The canary has been looked at: the rest follows at once.
         planned = replace(planned, canary=None)
+    redrive_budget.require(session, sqs, planned)
     session.journal.take(job.id)
     return _run(session, sqs, job.id, planned, cancel or threading.Event(), on_progress, resumed=True)
 

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 from console.errors import LogqError
 from console.journal import Entry, Journal
 from console.model import Message
+from console.ops import peek
 from console.ops.clusters import label
 from console.ops.redrive_ledger import ARRIVED, BOUNCED, DELETED
 from console.ops.redrive_plan import RedrivePlan, counts
 from console.sqs.client import SqsClient
+from console.sqs.peek import refuse
 from console.text import count as counted
 from console.text import duration, plural
 
@@ -48,8 +50,9 @@ _NAMED = 3
 class Bounces:
     """What a look found: how many of `sent` came back since the last look and in all, by failure; and its coverage.
 
-    `whole` tells that all of the dead-letter queue was seen. `note` says how much, or why nothing. `waiting` are the
-    messages that the destination held then: what the consumers have not got to yet cannot have failed.
+    `whole` tells that all of the dead-letter queue was seen, `looked` that it could be looked at. `note` says how much
+    was seen, or why nothing. `waiting` are the messages that the destination held then: what the consumers have not got
+    to yet cannot have failed.
     """
 
     fresh: int
@@ -59,6 +62,7 @@ class Bounces:
     whole: bool
     note: str
     waiting: int = 0
+    looked: bool = True
 
     @property
     def proven(self) -> bool:
@@ -69,6 +73,8 @@ class Bounces:
     def lines(self) -> tuple[str, ...]:
         """The proof in words."""
         if not self.back:
+            if not self.looked:
+                return (f"whether any of {counted(self.sent)} came back is not known: {self.note}",)
             if self.waiting:
                 still = f"{counted(self.waiting)} still wait at the destination"
                 return (f"none of {counted(self.sent)} came back yet: {still} ({self.note})",)
@@ -81,15 +87,25 @@ class Bounces:
         return (said,) if self.whole else (said, f"perhaps for more: {self.note}")
 
 
-def look(sqs: SqsClient, journal: Journal, job: str, planned: RedrivePlan) -> Bounces:
-    """Read the dead-letter queue under a lease, within the peek budget, and journal what came back. Raises nothing."""
+def look(session: Session, sqs: SqsClient, job: str, planned: RedrivePlan, *, force: bool = False) -> Bounces:
+    """Read the dead-letter queue under a lease, within the peek budget, and journal what came back. Raises nothing.
+
+    Where the queue has a redrive policy of its own, a look never saw all: what used up its receives has moved on.
+    """
     fresh = 0
+    looked, whole = True, False
     try:
-        seen = sqs.peek(planned.dlq, LOOK_MOST, timeout=LOOK_S)
-        fresh, whole, note = noted(journal, job, seen.messages), seen.whole, f"{planned.dlq}: {seen.note}"
+        require_budget(session, sqs, planned, force)
+        seen = sqs.peek(planned.dlq, LOOK_MOST, force=force, timeout=LOOK_S)
+        peek.spend(session, sqs, planned.url, seen.budget)
+        fresh, whole, note = noted(session.journal, job, seen.messages), seen.whole, f"{planned.dlq}: {seen.note}"
+        if seen.budget.max_receive is not None:
+            whole = False
+            note += f"; what was received {seen.budget.max_receive:,} times before has moved on and is not seen"
     except LogqError as error:
-        whole, note = False, f"{planned.dlq} could not be read through: {error}"
-    return replace(so_far(journal, job, fresh, whole, note), waiting=_waiting(sqs, planned))
+        looked, note = False, f"{planned.dlq} could not be read through: {error}"
+    seen_so_far = so_far(session.journal, job, fresh, whole, note)
+    return replace(seen_so_far, looked=looked, waiting=_waiting(sqs, planned))
 
 
 def _waiting(sqs: SqsClient, planned: RedrivePlan) -> int:
@@ -101,6 +117,16 @@ def _waiting(sqs: SqsClient, planned: RedrivePlan) -> int:
     except LogqError:
         return 0
     return sum((q.visible or 0) + (q.in_flight or 0) + (q.delayed or 0) for q in queues)
+
+
+def require_budget(session: Session, sqs: SqsClient, planned: RedrivePlan, force: bool) -> None:
+    """Raise `Refused` when the dead-letter queue's messages do not bear a look and it is not forced.
+
+    Raises as `SqsClient.queue`.
+    """
+    if not force:
+        queue = sqs.queue(planned.dlq)
+        refuse(queue, peek.known(session, sqs, queue))
 
 
 def noted(journal: Journal, job: str, messages: Sequence[Message]) -> int:

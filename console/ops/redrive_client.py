@@ -19,6 +19,7 @@ from console.journal import Entry, Journal
 from console.model import Problem, Progress
 from console.ops import redrive_bounce as bounce
 from console.ops.redrive_bounce import Bounces
+from console.ops.redrive_budget import Spent
 from console.ops.redrive_carry import Carrier
 from console.ops.redrive_filter import Where
 from console.ops.redrive_ledger import AMBIGUOUS, DELETED, INTENT, SENT, SPOOLED, Bucket, Ledger, Verdict
@@ -97,6 +98,7 @@ class Engine:
         self._patience = Patience(planned.patience, cancel, self._tell)
         # No more than have a batch to fetch: an idle one would hold up the end with its long poll.
         most = planned.count if planned.count is not None else WORKERS * lease.BATCH
+        self._session, self.spent = session, Spent(planned)
         self._width = max(1, min(WORKERS, -(-most // lease.BATCH)))
         self._note = ""
         self._last_report = self._last_look = 0.0
@@ -224,11 +226,11 @@ class Engine:
         while True:
             idle = bounce.wait(self.sqs, self.plan, self._cancel, self._tell, ends - time.monotonic())
             self._tell(f"looking into {self.plan.dlq} for what came back")
-            self.bounces = bounce.look(self.sqs, self.journal, self.job, self.plan)
+            self.bounces = bounce.look(self._session, self.sqs, self.job, self.plan, force=self.plan.force)
             self._tell("")
             if not idle or self.bounces.fresh or self._cancel.is_set() or time.monotonic() >= ends:
                 break
-        return idle
+        return idle if self.bounces.looked else self.bounces.note
 
     def _until_limit(self) -> None:
         """Redrive up to the limit that is set, pausing for what may pass."""
@@ -263,7 +265,7 @@ class Engine:
                 before = self.ledger.done + self.ledger.failed + self.ledger.unselected
                 workers = [
                     threading.Thread(target=self._work, name=f"logq-redrive-{n}", daemon=True)
-                    for n in range(self._width)
+                    for n in range(1 if self.spent.first else self._width)
                 ]
                 for worker in workers:
                     worker.start()
@@ -285,6 +287,7 @@ class Engine:
             for worker in workers:
                 worker.join(max(0.0, ends - time.monotonic()))
             self._release_held()
+            self.spent.record(self._session, self.sqs)
             self.journal.put(self.job, ())
         self._ended.clear()
         self._report(now=True)
@@ -358,8 +361,9 @@ class Engine:
 
     def _work_until_nothing(self) -> None:
         barren = 0
+        alone = self.spent.first
         while barren < EMPTY_POLLS and not self._over():
-            asked = self.ledger.ask(self._bucket.most)
+            asked = self.ledger.ask(1 if alone else self._bucket.most)
             if not asked:
                 # Everything planned is with another worker: a long poll now would only hold up the end.
                 time.sleep(_WAIT_S)
@@ -384,12 +388,17 @@ class Engine:
             sent, fresh = self._handle(claimed)
             self._bucket.give_back(tokens - sent)
             barren = 0 if fresh else barren + 1
+            if alone:
+                self.spent.first = False
+                return
             if self.ledger.held > HELD_MOST:
                 why = f"more than {HELD_MOST:,} messages that stay are held in flight; use --limit or --id"
                 self.ledger.problem(Problem(f"queue {self.plan.dlq}", "IN_FLIGHT", why), fatal=True)
 
     def _handle(self, claimed: Sequence[tuple[Received, Verdict, bool]]) -> tuple[int, bool]:
         """Carry out what is to happen to messages just received: how many were to be sent, and whether any was new."""
+        if problem := self.spent.note(claimed):
+            self.ledger.problem(problem, fatal=True)
         take: list[Received] = []
         delete: dict[str, str] = {}
         release: dict[str, str] = {}

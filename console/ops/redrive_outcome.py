@@ -32,13 +32,15 @@ def of_client(sqs: SqsClient, job: str, planned: RedrivePlan, engine: Engine, ca
         left = max(pending + ledger.behind, total - done - failed)
     elif total is None and unseen:
         left = None  # what a filter would select of the rest nobody knows
+    read = ledger.taken + ledger.unselected + ledger.behind + len(ledger.bounced)
+    gone = engine.spent.vanished(read) if engine.drained and not cancelled else 0
     if ledger.fatal is not None:
         state: JobState = "partly" if done else "failed"
     elif cancelled and left != 0:
         state = "cancelled"
     elif engine.paused:
         state = "paused"
-    elif failed or left != 0:
+    elif failed or left != 0 or gone:
         state = "partly" if done else "failed"
     else:
         state = "done"
@@ -65,6 +67,11 @@ def of_client(sqs: SqsClient, job: str, planned: RedrivePlan, engine: Engine, ca
         lines.append(f"{counted(len(missing))} of the ids asked for {met}: {', '.join(missing[:_IDS_NAMED])}")
     if left:
         lines.append(f"{counted(left)} left")
+    if gone:
+        lines.append(
+            f"{counted(gone)} of the ~{counted(planned.count)} that were counted were not met with: out of receives, "
+            f"reading moves them to {planned.dlq}'s own dead-letter queue"
+        )
     if unsure := len(ledger.in_state(INTENT)):
         lines.append(f"{plural(unsure, 'message')} may have been sent: a resume looks for them")
     if engine.hidden:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from console.errors import NotFound, Refused, UsageError
 from console.model import Queue
-from console.ops import redrive_preview, targets
+from console.ops import redrive_budget, redrive_preview, targets
 from console.ops.command import command_line
 from console.ops.redrive_edit import Edit
 from console.ops.redrive_filter import Where
@@ -69,6 +69,7 @@ class RedrivePlan:
     `diff_note` says how many, how large, or why none. `canary` is how many are sent at first, then after each look that
     found none back twice as many when it is a `ramp`. `watch` is how many seconds the outcome waits for bounces, None
     for as long as the destination's consumers may take. `patience` is for how many seconds an outage is waited out.
+    `force` reads on where that may move messages which stay to the dead-letter queue's own dead-letter queue.
     """
 
     dlq: str
@@ -99,6 +100,12 @@ class RedrivePlan:
     ramp: bool = False
     watch: float | None = 0.0
     patience: float = PATIENCE_S
+    force: bool = False
+
+    @property
+    def reads_past(self) -> bool:
+        """Whether messages are read that stay. A limit alone is no reason: no more is received than it allows."""
+        return self.engine == "client" and (self.where is not None or bool(self.ids))
 
     @property
     def to_topic(self) -> bool:
@@ -154,6 +161,7 @@ def plan(
     ramp: bool = False,
     watch: float | None = None,
     patience: float = PATIENCE_S,
+    force: bool = False,
 ) -> RedrivePlan:
     """Look at everything a redrive touches and choose the engine; changes nothing.
 
@@ -162,7 +170,8 @@ def plan(
     peek budget, to show what it does. `watch` None waits for bounces after a canary and not otherwise.
 
     Raises `NotFound` for an unknown queue or topic, `UsageError` for what makes no sense (no source and no `to`, types
-    that differ, a filter or value that is not CEL, an engine that cannot do it), `Refused` where it would do harm.
+    that differ, a filter or value that is not CEL, an engine that cannot do it), `Refused` where it would do harm: also
+    by the peek budget, for a selection reads what stays, unless `force`.
     """
     if engine not in ("auto", "native", "client"):
         raise UsageError(f"--engine {engine!r} is none; it is auto, native or client")
@@ -190,11 +199,6 @@ def plan(
     selected = where is not None or bool(ids) or limit is not None
     reason = _only_client(selected, edit is not None, canary is not None, bool(watch), found)
     chosen, why = _engine(sqs, source, sources, found, to, rate, reason, engine)
-    if chosen == "client" and selected and source.max_receive is not None and source.max_receive <= 1:
-        raise Refused(
-            f"refused to redrive a selection of {name}: it has a dead-letter queue of its own after 1 receive, so "
-            "reading it would move what stays; redrive all of it, or raise its maxReceiveCount first"
-        )
     planned = RedrivePlan(
         dlq=source.name,
         url=source.url,
@@ -222,9 +226,11 @@ def plan(
         rate=rate,
         dlq_max_receive=source.max_receive,
         lease_seconds=lease_seconds or (SELECTING_LEASE_S if where is not None or ids else LEASE_S),
+        force=force,
     )
+    redrive_budget.require(session, sqs, planned, source)
     kept = session.spool.get(source.url) if edit is not None else None
-    diff, note = redrive_preview.preview(sqs, planned, source, edit, kept) if edit is not None else ((), "")
+    diff, note = redrive_preview.preview(session, sqs, planned, source, edit, kept) if edit is not None else ((), "")
     return replace(planned, command=_command(session, planned), diff=diff, diff_note=note)
 
 
@@ -262,6 +268,8 @@ def _command(session: Session, planned: RedrivePlan) -> str:
         words += ["--watch", f"{planned.watch:g}s"]
     if planned.patience != PATIENCE_S:
         words += ["--patience", f"{planned.patience:g}s"]
+    if planned.force:
+        words.append("--force")
     return command_line(session.settings, *words, "--engine", planned.engine, "--execute")
 
 

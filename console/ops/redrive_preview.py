@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from console.errors import LogqError
 from console.model import Message, Queue
+from console.ops.peek import known, spend
 from console.ops.redrive_edit import Edit, Unfit, difference, size_of
 from console.ops.redrive_filter import Where
 from console.sqs import inspect, peek
@@ -15,6 +16,7 @@ from console.text import duration, plural, size
 
 if TYPE_CHECKING:
     from console.ops.redrive_plan import RedrivePlan
+    from console.ops.session import Session
     from console.ops.spool import Swept
     from console.sqs.client import SqsClient
 
@@ -43,7 +45,7 @@ _SYSTEM = frozenset(
 
 
 def preview(
-    sqs: SqsClient, planned: RedrivePlan, source: Queue, edit: Edit, kept: Swept | None = None
+    session: Session, sqs: SqsClient, planned: RedrivePlan, source: Queue, edit: Edit, kept: Swept | None = None
 ) -> tuple[tuple[tuple[str, str, str, str], ...], str]:
     """The changes as rows of id, path, before and after, and a line on how many fit and how large they get.
 
@@ -58,7 +60,7 @@ def preview(
 
     why, chosen, seen = "", [], "looked at"
     try:
-        chosen = selected(_look(sqs, source))
+        chosen = selected(_look(session, sqs, source, planned.force))
     except LogqError as error:
         why = f"not shown: {error}"
     if not chosen and kept is not None and (chosen := selected([_received(m) for m in kept.peek.messages])):
@@ -111,18 +113,22 @@ def _received(message: Message) -> Received:
     return Received(message.id, "", (message.value or b"").decode("utf-8", "surrogatepass"), attributes, system)
 
 
-def _look(sqs: SqsClient, source: Queue) -> list[Received]:
-    peek.refuse(source, sqs.peek_budget(source))
+def _look(session: Session, sqs: SqsClient, source: Queue, force: bool) -> list[Received]:
+    if not force:
+        peek.refuse(source, known(session, sqs, source))
     ends = time.monotonic() + sqs.timeout
 
-    def sweep() -> list[Received]:
-        found, _, _ = peek.sweep(
+    def sweep() -> tuple[list[Received], peek.Budget]:
+        found, _, left = peek.sweep(
             sqs.raw(),
             source,
             LOOK_AT,
             timeout=max(0.5, ends - time.monotonic() - 0.5),
+            force=force,
             attributes=lambda: inspect.queue_of(source.url, inspect.attributes(sqs.raw(), source.url), time.time()),
         )
-        return found
+        return found, left
 
-    return sqs.bounded(f"read some messages of {source.name}", sweep, sqs.timeout + 1.0)
+    found, left = sqs.bounded(f"read some messages of {source.name}", sweep, sqs.timeout + 1.0)
+    spend(session, sqs, source.url, left)
+    return found

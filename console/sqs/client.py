@@ -212,11 +212,13 @@ class SqsClient:
         return peeking.budget_of(queue)
 
     def recall(self, url: str, budget: Budget, at: float) -> None:
-        """Note the budget that a look of another run left behind at an epoch time, unless this one knows better."""
+        """Note the budget that somebody who read left behind at an epoch time, unless a newer one is known."""
         age = time.time() - at
         if budget.left is not None and 0 <= age < BUDGET_MEMORY_S:
+            at = time.monotonic() - age
             with self._lock:
-                self._budgets.setdefault(url, (time.monotonic() - age, budget))
+                if url not in self._budgets or self._budgets[url][0] < at:
+                    self._budgets[url] = (at, budget)
 
     def peek(
         self,
