@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 _QUIET_S = 60.0
 _PAUSE_S = 0.5
+_UNKNOWN_TIMES = 4
 
 Ranges = Mapping[int, tuple[int, int]]
 
@@ -106,11 +107,14 @@ class Records:
     def _asked(self, question: Callable[[], T]) -> T:
         """An answer about the topic; brokers that are away are waited for as long as for records."""
         ends = time.monotonic() + self._patience
+        unknown = 0
         while True:
             try:
                 return question()
             except NotFound:
-                raise Gone(f"{self._topic} has been deleted, and what was not sent with it") from None
+                unknown += 1  # a broker that has just started may not know it yet
+                if unknown >= _UNKNOWN_TIMES or self._cancel.wait(_PAUSE_S):
+                    raise Gone(f"{self._topic} has been deleted, and what was not sent with it") from None
             except Unreachable:
                 if self._cancel.wait(_PAUSE_S) or time.monotonic() >= ends:
                     raise

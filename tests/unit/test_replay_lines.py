@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from console.errors import NotFound, UsageError
 from console.model import Message, Topic, TopicPartition
+from console.ops import replay_reading
 from console.ops.lines import read_line, write_line
 from console.ops.replay_edit import OURS, Editor, Unfit, header_bytes, parse_edit
 from console.ops.replay_file import examine, path_of
@@ -251,3 +254,27 @@ def test_the_time_0_is_told_to_become_another_one_at_a_topic() -> None:
     ends = (Range(0, 0, 5, first_time=0.0, last_time=9.0),)
     for plan, says in ((made(ranges=ends), True), (made(), False), (made(ranges=ends, to="queue"), False)):
         assert any("1970-01-01T00:00:00Z get that of the copying" in line for line in warnings(plan)) is says
+
+
+def test_a_topic_that_a_broker_does_not_know_for_a_moment_is_not_taken_for_deleted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(replay_reading, "_PAUSE_S", 0.0)
+    answers: list[str | None] = []
+
+    def topic_id(name: str) -> str:
+        if (told := answers.pop(0)) is None:
+            raise NotFound(f"no topic {name}")
+        return told
+
+    kafka = SimpleNamespace(topic_id=topic_id)
+    session: Any = SimpleNamespace(require_kafka=lambda: kafka)
+    reading = replay_reading.Records(session, made(topic_id="a"), threading.Event(), 0)
+    answers.extend([None, None, None, "a"])
+    reading._same()
+    answers.extend([None] * 4)
+    with pytest.raises(replay_reading.Gone, match="has been deleted"):
+        reading._same()
+    answers.append("b")
+    with pytest.raises(replay_reading.Gone, match="made anew"):
+        reading._same()
