@@ -111,17 +111,19 @@ class Carrier:
     def _prepared(self, messages: Sequence[Received]) -> list[_Job]:
         """The messages that can be sent. On a FIFO queue nothing of a group that stands behind one that cannot."""
         jobs: list[_Job] = []
-        blocked: dict[str, str] = {}
+        blocked: list[Received] = []
         groups: set[str | None] = set()
         for message in messages:
             if self.plan.fifo and message.group_id in groups:
-                blocked[message.id] = message.receipt
+                blocked.append(message)
             elif (job := self._prepare(message)) is not None:
                 jobs.append(job)
             else:
                 groups.add(message.group_id)
-        if blocked:
-            self.quietly(lambda: lease.extend(self.sqs.raw(), self.plan.url, blocked, 0))
+        # Behind one that failed they stay, leased until the end; behind one that is read again they come with it.
+        self.ledger.hold([m for m in blocked if self.ledger.is_stopped(m.group_id)], behind=True)
+        if again := {m.id: m.receipt for m in blocked if not self.ledger.is_stopped(m.group_id)}:
+            self.quietly(lambda: lease.extend(self.sqs.raw(), self.plan.url, again, 0))
         return jobs
 
     def _prepare(self, message: Received) -> _Job | None:

@@ -261,6 +261,11 @@ class Ledger:
         with self._lock:
             self._stopped_groups[group] = self._stopped_groups.get(group, False) or for_good
 
+    def is_stopped(self, group: str | None) -> bool:
+        """Whether a message of this FIFO group failed for good."""
+        with self._lock:
+            return group is not None and self._stopped_groups.get(group, False)
+
     def hold(self, messages: Collection[Received], behind: bool = False) -> None:
         """Keep messages leased until the end; `behind` a message of their FIFO group that failed."""
         with self._lock:
@@ -332,6 +337,12 @@ class Ledger:
         """Messages seen that stay because an earlier one of their FIFO group failed."""
         with self._lock:
             return len(self._behind)
+
+    @property
+    def stopped(self) -> int:
+        """FIFO groups that stand still behind a message of theirs that failed for good."""
+        with self._lock:
+            return sum(self._stopped_groups.values())
 
     @property
     def unselected(self) -> int:

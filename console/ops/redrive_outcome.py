@@ -91,14 +91,19 @@ def of_client(sqs: SqsClient, job: str, planned: RedrivePlan, engine: Engine, ca
         lines.append(
             f"the filter could not be applied to {plural(engine.where.errors, 'message')}: {engine.where.first_error}"
         )
-    if ledger.behind:
+    if ledger.behind or (ledger.stopped and left != 0):
         lines.append("a FIFO group stops at its first failure: what stands behind it stays, in order")
+        lines.append(
+            "mend what failed (--set, --unset) or remove it, then redrive again; this job does not try it again"
+        )
     if emptied and total is not None and done + failed < total:
         lines.append(
             f"{counted(total - done - failed)} of the ~{counted(total)} planned were not in the queue any more"
         )
     lines += _count_lines(sqs, planned)
-    if state != "done" and (left != 0 or ledger.fatal is not None):
+    # Behind a message that failed a resume only stands still again.
+    stuck = bool(ledger.stopped) and not stopped and not pending
+    if state != "done" and not stuck and (left != 0 or ledger.fatal is not None):
         lines.append(f"logq job resume {job} goes on where it stopped")
     lines.append(f"logq job receipt {job} proves it; it cannot be undone")
     return Outcome(job, state, done, failed, left, tuple(lines), tuple(ledger.problems))
@@ -114,6 +119,8 @@ def _unseen(planned: RedrivePlan, engine: Engine) -> list[str]:
             f"{many}: {hide} behind heads that stay; only the first {FIFO_HEAD} of a group can be seen",
             f"to reach them redrive or remove those in front: {planned.dlq} without a filter goes in order",
         ]
+    if engine.ledger.stopped:
+        return [f"{many}: behind what failed in a FIFO group"]
     return [f"{many}: no receive brought them, somebody else may have them leased; redrive again later"]
 
 

@@ -373,6 +373,29 @@ def test_a_fifo_group_stops_at_its_first_failure(fifo: World, tmp_path: Path) ->
     assert [json.loads(message["Body"])["n"] for message in fifo.drain(fifo.dlq_url)] == [*range(13, 40, 4)]
 
 
+def test_a_fifo_head_that_fails_is_told_with_what_to_do_and_a_resume_does_not_wait(
+    session: Session, fifo: World
+) -> None:
+    fifo.fill([body if n != 1 else "no json" for n, body in enumerate(numbered(6))], group=lambda body: "g")
+    first = client_run(session, fifo, sets=["body.x=1"])
+    began = time.monotonic()
+    again = jobs.resume(session, first.job)
+    assert time.monotonic() - began < 30  # not until the leases of the run before would be over
+    for outcome in (first, again):
+        assert (outcome.state, outcome.done, outcome.failed, outcome.left) == ("partly", 1, 1, 4), outcome
+        said = "\n".join(outcome.lines)
+        assert "a FIFO group stops at its first failure" in said and "mend what failed" in said
+        assert "job resume" not in said
+    assert fifo.counts(fifo.dlq_url) == (5, 0)
+    assert [json.loads(message["Body"]) for message in fifo.drain()] == [{"n": 0, "x": 1}]
+    # As it says: without the head the rest goes, in order.
+    (head,) = fifo.client.receive_message(QueueUrl=fifo.dlq_url)["Messages"]
+    assert head["Body"] == "no json"
+    fifo.client.delete_message(QueueUrl=fifo.dlq_url, ReceiptHandle=head["ReceiptHandle"])
+    assert client_run(session, fifo, sets=["body.x=1"]).state == "done"
+    assert [json.loads(message["Body"])["n"] for message in fifo.drain()] == [2, 3, 4, 5]
+
+
 @pytest.mark.parametrize("by", ["where", "id"])
 def test_what_hides_behind_the_heads_of_a_fifo_group_is_told(session: Session, fifo: World, by: str) -> None:
     """Never a false "all": behind the first ten of a group that stay nothing can be seen."""
