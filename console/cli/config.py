@@ -76,6 +76,10 @@ def check(run: Run) -> None:
     if not where.exists():
         write(f"{text.safe(str(where))} does not exist; logq config init writes one\n")
         return
+    if settings.kafka is not None:
+        from console.kafka.properties import wire
+
+        wire(settings.kafka)  # an address without a port, a property's name or value: as every command would say
     said = f"{text.plural(len(names), 'profile')}: {', '.join(names)}" if names else "no profiles"
     write(f"{text.safe(str(where))} is right ({text.safe(said)})\n")
     if settings.profile:

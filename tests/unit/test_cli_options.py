@@ -179,6 +179,24 @@ def test_a_misspelt_key_in_the_file_is_one_line(capsys: pytest.CaptureFixture[st
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("kafka", "says"),
+    [
+        ('bootstrap = "127.0.0.1"', "port"),
+        ('bootstrap = "h:1"\nproperties = {"security.protocol" = "PLAINTXT"}', "security.protocol"),
+        ('bootstrap = "h:1"\nproperties = {"nonsense" = "1"}', "nonsense"),
+    ],
+)
+def test_a_profile_is_not_right_that_every_command_refuses(
+    capsys: pytest.CaptureFixture[str], clean: Path, kafka: str, says: str
+) -> None:
+    clean.write_text(f"[profiles.bad.kafka]\n{kafka}\n")
+    assert main(["-p", "bad", "config", "check"]) == 2
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert captured.out == ""
+
+
 def test_hostile_arguments_reach_the_terminal_made_safe(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["\x1b]52;c;aGk=\x07", "list"]) == 2
     assert main(["-p", "\x1b[2J\u202e", "status"]) == 2
