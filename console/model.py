@@ -447,12 +447,3 @@ class Outcome(Struct, frozen=True, gc=False):
     left: int | None = None
     lines: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
-
-
-class Check(Struct, frozen=True, gc=False):
-    """One line of the doctor: what was tried, whether it worked (None: could not be told), and the remedy when not."""
-
-    name: str
-    ok: bool | None
-    message: str
-    remedy: str = ""

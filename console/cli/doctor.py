@@ -11,7 +11,7 @@ from console.cli.options import Command
 from console.cli.output import Answer, emit, styled
 from console.cli.run import Run
 from console.errors import LogqError
-from console.model import Check
+from console.model_check import Check
 from console.text import safe
 
 _SIGNS = {True: "✔", False: "✖", None: "–"}

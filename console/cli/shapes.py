@@ -12,7 +12,6 @@ from console import upkeep
 from console.health import eta
 from console.model import (
     Attention,
-    Check,
     Cluster,
     DeadLetters,
     Group,
@@ -27,6 +26,7 @@ from console.model import (
     Topic,
     TopicPartition,
 )
+from console.model_check import Check
 from console.model_cluster import BrokerLoad, OpenTransaction, TopicView
 from console.ops.lines import message as message
 from console.ops.lines import raw as raw

@@ -14,7 +14,8 @@ from console.config import KafkaSettings
 from console.errors import Failed
 from console.kafka.loop import LoopThread
 from console.kafka.properties import wire
-from console.model import Check, Group, KafkaSnapshot, Problem, Topic
+from console.model import Group, KafkaSnapshot, Problem, Topic
+from console.model_check import Check
 from console.model_cluster import BrokersView, Held
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from console.kafka.cluster import Cluster
 from console.kafka.groups import listed
 from console.kafka.messages import OFFSET_FETCH
 from console.kafka.wire import WireError
-from console.model import Broker, Check
+from console.model import Broker
+from console.model_check import Check
 
 
 async def checks(cluster: Cluster, deadline: float) -> tuple[Check, ...]:

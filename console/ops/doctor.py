@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.errors import LogqError
-from console.model import Check
+from console.model_check import Check
 
 if TYPE_CHECKING:
     from console.ops.session import Session

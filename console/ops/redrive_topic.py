@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import Counter, deque
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from console.errors import LogqError, Refused
+from console.errors import LogqError, NotFound, Refused
 from console.journal import Entry
 from console.model import JobState, Outcome, Problem, Progress
 from console.ops.guard import require_writable
@@ -178,7 +179,10 @@ class _Run:
         """Send what is selected and not sent, batch by batch, until the end, a cancel, the canary or what is fatal."""
         planned, journal = self.planned, self.session.journal
         client = self.session.require_kafka()
-        limits = [client.topic(to.name).max_bytes for to in planned.destinations]
+        limits: list[int | None] = []
+        for to in planned.destinations:
+            with contextlib.suppress(NotFound):  # what is for it is left, and says why
+                limits.append(client.topic(to.name).max_bytes)
         sender = Sender(client, journal, self.job, limits)
         size = BATCH if planned.rate is None else max(1, min(BATCH, int(planned.rate / 2)))
         began, here = time.monotonic(), self.done

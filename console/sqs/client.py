@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from console.config import SqsSettings
 from console.errors import LogqError, NotFound, Stopped, Unreachable, UsageError
-from console.model import Check, Queue, SqsSnapshot
+from console.model import Queue, SqsSnapshot
+from console.model_check import Check
 from console.sqs import connect, inspect
 from console.sqs import peek as peeking
 from console.sqs import receive as lease

@@ -10,7 +10,8 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from console.errors import LogqError, NotFound, Unreachable, UsageError
-from console.model import Check, Problem, Queue, SqsSnapshot
+from console.model import Problem, Queue, SqsSnapshot
+from console.model_check import Check
 from console.sqs.client import SqsClient
 from console.sqs.price import Spent
 

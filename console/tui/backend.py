@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from console import health
 from console.model import (
-    Check,
     Cluster,
     DeadLetters,
     Group,
@@ -28,6 +27,7 @@ from console.model import (
     SqsSnapshot,
     Topic,
 )
+from console.model_check import Check
 from console.model_cluster import BrokersView, Held, TopicView
 from console.ops.command import command_line
 from console.ops.plan import PlanView

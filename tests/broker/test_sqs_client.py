@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -274,7 +275,8 @@ def test_an_interrupted_look_gives_back_all_it_has_or_says_what_stays_hidden(
 ) -> None:
     world.fill([str(n) for n in range(600)])
     program = INTERRUPTED.format(endpoint=world.endpoint, state=str(tmp_path), dlq=world.dlq, fault=fault)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    found = {**os.environ, "PYTHONPATH": str(Path(sqs_world.__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env=found)
     visible, hidden = world.counts(world.dlq_url)
     if fault == "slow":
         assert (done.stdout.strip(), visible, hidden) == ("KeyboardInterrupt", 600, 0), done.stderr

@@ -18,7 +18,6 @@ from console.demo.control import DemoState
 from console.errors import Failed, NotFound, UsageError
 from console.model import (
     Broker,
-    Check,
     DeadLetters,
     Group,
     GroupPartition,
@@ -38,6 +37,7 @@ from console.model import (
     Topic,
     TopicPartition,
 )
+from console.model_check import Check
 from console.model_cluster import BrokerLoad, BrokersView, Held, TopicView
 from console.ops import clusters, inspect
 from console.ops.browse_pages import OnBatch, Reading, Toward, Window, Wish, joined

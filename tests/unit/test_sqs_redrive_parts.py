@@ -315,21 +315,22 @@ def test_an_edit_is_shown_on_messages_that_were_read_before_where_a_look_finds_n
     kept = Swept(Peek((to_message("d", leased),), 1, 2_000, False, "", Budget(None)), time.time() - 60, 200)
     source: Any = SimpleNamespace(name="d")
     edit = Edit(("body.retried=true",), ())
-    monkeypatch.setattr(redrive_preview, "_look", lambda sqs, source: [])
-    rows, note = redrive_preview.preview(None, planned(), source, edit, kept)  # type: ignore[arg-type]
+    monkeypatch.setattr(redrive_preview, "_look", lambda session, sqs, source, force: [])
+    nobody: Any = None
+    rows, note = redrive_preview.preview(nobody, nobody, planned(), source, edit, kept)
     assert rows == (("m1", "body.retried", "", "true"),)
     assert note.startswith("1 message of 1 read 1m00s ago fit")
     assert redrive_preview._received(kept.peek.messages[0]) == leased
     for plan, looks in ((planned(ids=("other",)), kept), (planned(), None)):
-        rows, note = redrive_preview.preview(None, plan, source, edit, looks)  # type: ignore[arg-type]
+        rows, note = redrive_preview.preview(nobody, nobody, plan, source, edit, looks)
         assert (rows, note) == ((), "no message was seen")
 
-    def refuse(sqs: Any, source: Any) -> list[Received]:
+    def refuse(*given: Any) -> list[Received]:
         raise Refused("no attempt left")
 
     monkeypatch.setattr(redrive_preview, "_look", refuse)
-    assert redrive_preview.preview(None, planned(), source, edit, kept)[0]  # type: ignore[arg-type]
-    assert redrive_preview.preview(None, planned(), source, edit)[1] == "not shown: no attempt left"  # type: ignore[arg-type]
+    assert redrive_preview.preview(nobody, nobody, planned(), source, edit, kept)[0]
+    assert redrive_preview.preview(nobody, nobody, planned(), source, edit)[1] == "not shown: no attempt left"
 
 
 def test_how_many_is_only_told_when_known() -> None:

@@ -8,7 +8,7 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 
-from console.model import Check
+from console.model_check import Check
 from console.text import safe
 from console.tui import cells
 from console.tui.backend import problems_as_checks
